@@ -1,0 +1,41 @@
+"""One look for all figures: the same arm has the same colour, line and marker in every lesson."""
+
+from __future__ import annotations
+
+# Colours differ in lightness as well as in hue, so that they stay apart in grey; the line style repeats the message.
+ARMS = {
+    "llf": dict(color="#0b3c8c", linestyle="-", marker="o", label="LLF gate"),
+    "mass": dict(color="#0b3c8c", linestyle="-", marker="o", label="mass latency (LLF)"),
+    "random": dict(color="#9a9a9a", linestyle="--", marker="s", label="random"),
+    "margin": dict(color="#d1670a", linestyle="-.", marker="^", label="margin"),
+    "first": dict(color="#7a5195", linestyle=":", marker="v", label="first B"),
+    "all": dict(color="#1b7f3b", linestyle="-", marker=None, label="all labels"),
+    "none": dict(color="#c9c9c9", linestyle=":", marker=None, label="no label"),
+    "oracle": dict(color="#1b7f3b", linestyle=(0, (5, 1)), marker=None, label="oracle"),
+    "bound": dict(color="#000000", linestyle=(0, (1, 1)), marker=None, label="bound"),
+    "certificate": dict(color="#8c1d40", linestyle=(0, (3, 1, 1, 1)), marker=None, label="certificate"),
+}
+
+
+def use() -> None:
+    """Set matplotlib's defaults for a lesson: size, fonts, light grid, no top and right frame."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({
+        "figure.figsize": (7.2, 4.2), "figure.dpi": 110, "savefig.bbox": "tight", "font.size": 10.5,
+        "axes.titlesize": 11.5, "axes.titlelocation": "left", "axes.grid": True, "grid.alpha": 0.25,
+        "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.8,
+        "lines.markersize": 5, "figure.constrained_layout.use": True,
+    })
+
+
+def arm(name: str, **change) -> dict:
+    """Keyword arguments of `plot` for one arm; `change` overrides, e.g. `marker=None` on long series."""
+    return {**ARMS[name], **change}
+
+
+def band(ax, x, mean, low, high, name: str, **change) -> None:
+    """Draw one arm's mean (n,) with its interval [low, high] (n,) over x (n,) in the arm's own style."""
+    style = arm(name, **change)
+    ax.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    ax.plot(x, mean, **style)
