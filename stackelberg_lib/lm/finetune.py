@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from stackelberg_lib.lm.registry import Model
 class Recipe:
     """How to fine-tune: optimiser steps of `batch` texts, LoRA rank, peak learning rate of adapter and head."""
 
-    steps: int = 150
+    steps: int = 100
     batch: int = 32
     rank: int = 8
     rate: float = 3e-3
@@ -48,7 +50,7 @@ def lora_classifier(model: Model, classes: int, rank: int, seed: int) -> Classif
     # An encoder's pooler is not on the way to the mean-pooled features: adapting it would train nothing.
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear",
                         exclude_modules=["pooler.dense"])
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _one_warning_less():
         torch.manual_seed(seed)
         backbone = get_peft_model(backbone, config)
     head = nn.Linear(backbone.config.hidden_size, classes)
@@ -128,6 +130,15 @@ def load_adapter(model: Model, folder: Path) -> tuple[Classifier, tuple[str, ...
     state = load_file(Path(folder) / "head.safetensors")
     head = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
     head.load_state_dict(state)
-    backbone = PeftModel.from_pretrained(load_backbone(model), folder)
+    with _one_warning_less():
+        backbone = PeftModel.from_pretrained(load_backbone(model), folder)
     names = tuple(json.loads((Path(folder) / "labels.json").read_text()))
     return Classifier(backbone, head).to(device()).eval(), names
+
+
+@contextlib.contextmanager
+def _one_warning_less():
+    """The pinned peft asks the pinned transformers for an attribute by its old name; a reader can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield

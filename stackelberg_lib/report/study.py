@@ -1,6 +1,6 @@
 """`make study`: the multi-seed learning curves of lesson 09, run by run, resumable.
 
-    python -m stackelberg_lib.report.study --data pocketdesk --model pocket --budget 400 --seeds 8
+    python -m stackelberg_lib.report.study --data pocketdesk --model pocket --budget 400 --seeds 6
 
 Every finished run is one JSON line in results/lora_<data>_<model>.jsonl; a run that stands there is not done again.
 """
@@ -91,8 +91,8 @@ def main() -> int:
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--budget", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=100)
     a = parser.parse_args()
     try:
         path = run(a.data, a.model, a.budget, a.rounds, a.seeds, a.steps)
