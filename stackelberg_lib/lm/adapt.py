@@ -16,9 +16,7 @@ from stackelberg_lib.lm import features, finetune
 from stackelberg_lib.lm.finetune import Recipe
 from stackelberg_lib.lm.registry import Model
 from stackelberg_lib.pool.oracle import LabelOracle
-from stackelberg_lib.pool.strategies import propose
-
-ARMS = ("mass", "margin", "random")
+from stackelberg_lib.pool.strategies import STRATEGIES, propose
 
 
 @dataclass(frozen=True)
@@ -128,4 +126,4 @@ def estimate_minutes(task: Task, labels_at: list[int], seeds: int, recipe: Recip
     step = (time.perf_counter() - start) / probe.steps
     one_test = step / recipe.batch / 3 * len(task.test.ids)                                # forward only: a third
     margins = step / recipe.batch / 3 * len(task.train.ids) * (len(labels_at) - 1)
-    return seeds * (len(ARMS) * len(labels_at) * (step * recipe.steps + one_test) + margins) / 60
+    return seeds * (len(STRATEGIES) * len(labels_at) * (step * recipe.steps + one_test) + margins) / 60

@@ -48,15 +48,21 @@ def lora_classifier(model: Model, classes: int, rank: int, seed: int) -> Classif
         raise InputError(f"rank={rank} must be at least 1")
     backbone = load_backbone(model)
     # An encoder's pooler is not on the way to the mean-pooled features: adapting it would train nothing.
+    beside = [name for name, _ in backbone.named_modules() if name.startswith("pooler.")]
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear",
-                        exclude_modules=["pooler.dense"])
+                        exclude_modules=beside or None)
     with torch.random.fork_rng(), _one_warning_less():
         torch.manual_seed(seed)
         backbone = get_peft_model(backbone, config)
-    head = nn.Linear(backbone.config.hidden_size, classes)
+    head = _blank_head(backbone.config.hidden_size, classes)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return Classifier(backbone, head).to(device())
+
+
+def _blank_head(size: int, classes: int) -> nn.Linear:
+    """A linear layer with weights still to be written: initialising them would draw from torch's generator."""
+    return nn.utils.skip_init(nn.Linear, size, classes)
 
 
 def fit(classifier: Classifier, tokens: Tokens, rows: np.ndarray, labels: np.ndarray, recipe: Recipe,
@@ -128,7 +134,7 @@ def load_adapter(model: Model, folder: Path) -> tuple[Classifier, tuple[str, ...
     from safetensors.torch import load_file
 
     state = load_file(Path(folder) / "head.safetensors")
-    head = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
+    head = _blank_head(*reversed(state["weight"].shape))
     head.load_state_dict(state)
     with _one_warning_less():
         backbone = PeftModel.from_pretrained(load_backbone(model), folder)
@@ -138,7 +144,7 @@ def load_adapter(model: Model, folder: Path) -> tuple[Classifier, tuple[str, ...
 
 @contextlib.contextmanager
 def _one_warning_less():
-    """The pinned peft asks the pinned transformers for an attribute by its old name; a reader can do nothing about it."""
+    """The pinned peft asks the pinned transformers for an attribute by its old name; no reader can mend that."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         yield

@@ -6,10 +6,9 @@ import numpy as np
 
 from stackelberg_lib.plots import style
 
-MARKED = ("mass", "margin", "random")
 
-
-def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceiling: float | None, best: float | None, title: str,
+def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceiling: float | None,
+                    best: float | None, title: str,
                     intervals: dict[str, tuple[np.ndarray, np.ndarray]] | None = None) -> None:
     """Test accuracy against labels bought, one line per arm.
 
@@ -35,7 +34,7 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
 
 
 def purchases(ax, counts: dict[str, np.ndarray], pool: np.ndarray, title: str) -> None:
-    """Labels bought per class, classes from frequent to rare; the pool's own frequencies (C,) scaled to the same budget."""
+    """Labels bought per class, from frequent to rare; the pool's own frequencies (C,) scaled to the same budget."""
     order = np.argsort(-pool, kind="stable")
     budget = next(iter(counts.values())).sum()
     ax.plot(pool[order] / pool.sum() * budget, color="black", linestyle=":", linewidth=1.2, label="the pool's share")

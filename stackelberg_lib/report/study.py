@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from stackelberg_lib.errors import InputError
+from stackelberg_lib.pool.strategies import STRATEGIES
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 def path_of(data: str, model: str) -> Path:
-    """File with the runs of one data set and model."""
-    return RESULTS / f"lora_{data}_{model}.jsonl"
+    """File with the runs of one data set and model; of a path only the last part names it."""
+    return RESULTS / f"lora_{Path(data).stem}_{Path(model).name}.jsonl"
 
 
 def read(data: str, model: str) -> list[dict]:
@@ -58,7 +59,7 @@ def run(data: str, model: str, budget: int, rounds: int, seeds: int, steps: int)
     path, recipe = path_of(data, model), Recipe(steps=steps)
     labels_at = adapt.schedule(budget, rounds)
     done = {(r["strategy"], r["seed"]) for r in read(data, model)}
-    cells = [(s, a) for s in range(seeds) for a in (*adapt.ARMS, "all") if (a, s) not in done]
+    cells = [(s, a) for s in range(seeds) for a in (*STRATEGIES, "all") if (a, s) not in done]
     path.parent.mkdir(exist_ok=True)
     task = task_seed = None
     for seed, arm in tqdm(cells, desc=f"{data}, {model}"):
@@ -79,7 +80,9 @@ def run(data: str, model: str, budget: int, rounds: int, seeds: int, steps: int)
 def _provenance() -> dict:
     import torch
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    asked = subprocess.run(["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"], capture_output=True,
+                           text=True)
+    commit = asked.stdout.strip()
     return {"date": time.strftime("%Y-%m-%d"), "commit": commit or "unknown", "torch": torch.__version__,
             "device": "cuda" if torch.cuda.is_available() else "cpu", "threads": torch.get_num_threads()}
 
@@ -99,11 +102,34 @@ def main() -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for arm in ("mass", "margin", "random", "all"):
+    for arm in (*STRATEGIES, "all"):
         labels, accuracy = curves(read(a.data, a.model), arm)
         print(f"{arm:8s} " + "  ".join(f"{n}: {m:.3f}" for n, m in zip(labels, accuracy.mean(0), strict=True)))
-    print(f"written: {path.name}")
+    print(f"written: {path.name}, {draw(a.data, a.model).name}")
     return 0
+
+
+def draw(data: str, model: str) -> Path:
+    """Draw the recorded curves with their intervals beside the results; returns the picture's path."""
+    import matplotlib.pyplot as plt
+
+    from stackelberg_lib.data import pocketdesk
+    from stackelberg_lib.plots import lesson09, style
+
+    runs = read(data, model)
+    recorded = {arm: curves(runs, arm) for arm in STRATEGIES}
+    intervals = {arm: interval(accuracy) for arm, (_, accuracy) in recorded.items()}
+    _, ceiling = curves(runs, "all")
+    style.use()
+    fig, ax = plt.subplots()
+    best = pocketdesk.bayes_accuracy() if data == "pocketdesk" else None
+    first = max(recorded, key=lambda arm: recorded[arm][1].mean())
+    title = (f"{data}, {model} with LoRA: {style.ARMS[first]['label']} has the highest mean curve\n"
+             f"(mean and 95 % interval, {len(ceiling)} seeds)")
+    lesson09.learning_curves(ax, recorded, float(ceiling.mean()), best, title, intervals)
+    fig.savefig(path_of(data, model).with_suffix(".png"))
+    plt.close(fig)
+    return path_of(data, model).with_suffix(".png")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ def test_real_sources_convert_to_the_real_sets(name, server, tmp_path, real_set)
     host, files = server
     source = download.SOURCES[name]
     for written, (path, sha, _) in source.files.items():
-        rows = [json.loads(line) for line in (sets.find(name) / written).read_text(encoding="utf-8").split("\n") if line]
+        content = (sets.find(name) / written).read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in content.split("\n") if line]
         raw = original(name, rows)
         assert hashlib.sha256(raw).hexdigest() == sha  # so the server sends what the real source sends, byte for byte
         files[f"/{source.repository}/raw/{source.commit}/{path}"] = raw
@@ -69,7 +70,8 @@ def tiny(monkeypatch, raw: bytes, converted: bytes):
 
 RAW = json.dumps({"question": "q", "exp": None, "cop": 3, "opa": "1", "opb": "2", "opc": "3", "opd": "4",
                   "subject_name": "s", "topic_name": None, "id": "i", "choice_type": "single"}).encode() + b"\n"
-ROW = {"id": "i", "question": "q", "options": ["1", "2", "3", "4"], "answer": "C", "subject": "s", "topic": None, "exp": None}
+ROW = {"id": "i", "question": "q", "options": ["1", "2", "3", "4"], "answer": "C", "subject": "s", "topic": None,
+       "exp": None}
 
 
 def test_multiple_choice_conversion(server, tmp_path, monkeypatch):

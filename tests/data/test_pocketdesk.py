@@ -29,7 +29,8 @@ def test_bayes_accuracy_equals_the_sum_written_out():
 def test_a_message_tells_its_noun_and_clause():
     # Two derivations with one surface would make the exact posterior wrong.
     clauses = {c for cs in world.CLAUSES.values() for c in cs}
-    cores = [world.core(n, c, d) for n, c in product(world.ALL_NOUNS, clauses) for d in (world.DAYS if "{day}" in c else [""])]
+    cores = [world.core(n, c, d) for n, c in product(world.ALL_NOUNS, clauses)
+             for d in (world.DAYS if "{day}" in c else [""])]
     assert len(set(cores)) == len(cores)
 
 

@@ -44,7 +44,8 @@ def test_single_file_is_split_by_seed_and_keeps_every_label_in_training(tmp_path
 
 
 def test_multiple_choice_rows_become_texts_with_their_options(tmp_path):
-    path = jsonl(tmp_path / "q.jsonl", [{"question": f"q{i}?", "options": ["x", "y"], "answer": "AB"[i % 2]} for i in range(10)])
+    path = jsonl(tmp_path / "q.jsonl",
+                 [{"question": f"q{i}?", "options": ["x", "y"], "answer": "AB"[i % 2]} for i in range(10)])
     data = sets.load(str(path))
     assert data.label_names == ("A", "B") and data.train_texts[0].endswith("(A) x (B) y")
 
@@ -58,11 +59,13 @@ def test_multiple_choice_rows_become_texts_with_their_options(tmp_path):
     ("a.csv", b"sentence,label\nx,a\n", "a.csv, line 2: no `text`"),
     ("a.jsonl", b'{"text": "x"}\n', "a.jsonl, line 1: no usable `label` (None)"),
     ("a.jsonl", b'{"text": "x", "label": 1.5}\n', "a.jsonl, line 1: no usable `label` (1.5)"),
-    ("a.jsonl", b'{"text": "x", "label": "a"}\n{"text": "caf\xe9", "label": "b"}\n', "a.jsonl, line 2: byte 0xe9 is not UTF-8"),
+    ("a.jsonl", b'{"text": "x", "label": "a"}\n{"text": "caf\xe9", "label": "b"}\n',
+     "a.jsonl, line 2: byte 0xe9 is not UTF-8"),
     ("a.jsonl", b'{"text": "x", "label": "a"\n', "a.jsonl, line 1: not JSON"),
     ("a.jsonl", b'["x", "a"]\n', "a.jsonl, line 1: not an object"),
     ("a.jsonl", b'{"question": "x", "answer": "A"}\n', "a.jsonl, line 1: a question needs `options`"),
-    ("a.jsonl", b'{"text": "x", "label": "a"}\n{"text": "y", "label": "a"}\n', "training rows have the label 'a'; two classes are the least"),
+    ("a.jsonl", b'{"text": "x", "label": "a"}\n{"text": "y", "label": "a"}\n',
+     "training rows have the label 'a'; two classes are the least"),
     ("a.txt", b"x", "ends in .txt"),
 ])
 def test_bad_files_get_one_line_with_the_place(tmp_path, name, content, message):
@@ -75,7 +78,8 @@ def test_bad_files_get_one_line_with_the_place(tmp_path, name, content, message)
 def test_unknown_label_in_test_names_file_and_line(tmp_path):
     jsonl(tmp_path / "train.jsonl", rows(6))
     jsonl(tmp_path / "test.jsonl", [{"text": "x", "label": "a"}, {"text": "y", "label": "zebra"}])
-    with pytest.raises(InputError, match="test.jsonl, line 2: the test label 'zebra' is in no training row; known: a, b"):
+    message = "test.jsonl, line 2: the test label 'zebra' is in no training row; known: a, b"
+    with pytest.raises(InputError, match=message):
         sets.load(str(tmp_path))
 
 

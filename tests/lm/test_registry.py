@@ -10,7 +10,8 @@ from stackelberg_lib.errors import InputError
 from stackelberg_lib.lm import registry
 
 
-def folder(path, config='{"architectures": ["LlamaForCausalLM"]}', weights="model.safetensors", tokenizer="tokenizer.json"):
+def folder(path, config='{"architectures": ["LlamaForCausalLM"]}', weights="model.safetensors",
+           tokenizer="tokenizer.json"):
     path.mkdir()
     for name, content in (("config.json", config), (weights, ""), (tokenizer, "{}")):
         if name:
@@ -65,7 +66,8 @@ def test_hub_id_is_read_from_a_cache_in_hub_layout(tmp_path):
             "m = resolve('owner/tiny'); print(m.name, m.kind, m.source, m.folder.name)\n"
             "try:\n    resolve('owner/absent')\nexcept InputError as e:\n    print(e)\n")
     env = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "PATH": ""}
-    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    out = done.stdout.splitlines()
     assert out[0] == "owner/tiny causal hub id abc123"
     assert out[1].startswith("MODEL=owner/absent is not on this disk and the hub did not give it")
     assert "use pocket, minilm, or a local folder" in out[1] and len(out) == 2

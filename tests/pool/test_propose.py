@@ -69,8 +69,8 @@ def test_random_is_the_generators_and_uniform():
 
 
 @settings(max_examples=60, deadline=None)
-@given(n=hs.integers(2, 25), m=hs.integers(1, 6), seed=hs.integers(0, 10_000), strategy=hs.sampled_from(["mass", "margin", "random"]),
-       data=hs.data())
+@given(n=hs.integers(2, 25), m=hs.integers(1, 6), seed=hs.integers(0, 10_000),
+       strategy=hs.sampled_from(["mass", "margin", "random"]), data=hs.data())
 def test_exactly_budget_distinct_unlabelled_rows(n, m, seed, strategy, data):
     rng = RNG(seed)
     h = rng.normal(size=(n, m)) * data.draw(hs.sampled_from([0.0, 1e-6, 1.0, 1e6]))

