@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from stackelberg_lib.data.sets import LabelledSet
 from stackelberg_lib.lm import features, finetune
@@ -116,7 +117,7 @@ def _learn(run: Run, task: Task, rows: np.ndarray, labels: np.ndarray, seed: int
 
 
 def estimate_minutes(task: Task, labels_at: list[int], seeds: int, recipe: Recipe) -> float:
-    """Minutes that all arms and seeds will take here, from the time of a few real steps and one real test batch."""
+    """Minutes that all arms and seeds will take here, from the time of a few real steps and one real batch."""
     classifier = finetune.lora_classifier(task.model, len(task.data.label_names), recipe.rank, 0)
     rows = np.arange(min(len(task.features), 4 * recipe.batch))
     probe = Recipe(4, recipe.batch, recipe.rank)
@@ -124,6 +125,10 @@ def estimate_minutes(task: Task, labels_at: list[int], seeds: int, recipe: Recip
     start = time.perf_counter()
     finetune.fit(classifier, task.train, rows, task.data.train_labels[rows], probe, 0)
     step = (time.perf_counter() - start) / probe.steps
-    one_test = step / recipe.batch / 3 * len(task.test.ids)                                # forward only: a third
-    margins = step / recipe.batch / 3 * len(task.train.ids) * (len(labels_at) - 1)
+    start = time.perf_counter()
+    with torch.inference_mode():
+        classifier(*task.train.batch(rows))
+    one_text = (time.perf_counter() - start) / len(rows)
+    one_test = one_text * len(task.test.ids)
+    margins = one_text * len(task.train.ids) * (len(labels_at) - 1)
     return seeds * (len(STRATEGIES) * len(labels_at) * (step * recipe.steps + one_test) + margins) / 60

@@ -29,7 +29,8 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
     ax.set_xscale("log", base=2)
     ax.set_xticks(labels, [str(n) for n in labels])
     ax.minorticks_off()
-    ax.set(xlabel="labels bought", ylabel="test accuracy", ylim=(0, 1.02), title=title)
+    lowest = min(accuracy.mean(0).min() for _, accuracy in curves.values())
+    ax.set(xlabel="labels bought", ylabel="test accuracy", ylim=(max(0, lowest - 0.1), 1.02), title=title)
     ax.legend(loc="lower right", fontsize=9)
 
 

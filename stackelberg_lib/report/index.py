@@ -43,7 +43,7 @@ def write_index(out: Path, profile: str, lessons: list[Lesson], outcomes: list, 
 <body>
 <main>
 <h1>Report, profile {escape(profile)}</h1>
-<p>{note}{len(lessons)} lessons: {counts}.</p>
+<p>{note}{len(lessons)} lesson{"s" if len(lessons) != 1 else ""}: {counts}.</p>
 {articles}
 </main>
 </body>

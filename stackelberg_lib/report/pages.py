@@ -32,6 +32,7 @@ body.jp-Notebook { max-width: 66rem; margin: 0 auto; padding: 1rem; box-sizing: 
 .jp-RenderedImage img, .jp-RenderedHTMLCommon img { max-width: 100%; height: auto; }
 .jp-RenderedHTMLCommon mjx-container[display=true] { overflow-x: auto; overflow-y: hidden; }
 .jp-OutputArea-output, .jp-InputArea-editor { overflow-x: auto; }
+.jp-InputArea-editor .highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (max-width: 700px) {
   .jp-InputPrompt, .jp-OutputPrompt { display: none; }
   body.jp-Notebook { padding: .5rem; }

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stackelberg_lib.data import sets
-from stackelberg_lib.lm import adapt, registry
+from stackelberg_lib.lm import adapt, finetune, registry
 from stackelberg_lib.lm.finetune import Recipe
 from stackelberg_lib.pool.strategies import STRATEGIES
 
@@ -51,8 +51,6 @@ def test_picks_do_not_depend_on_test_labels(task):
 
 
 def test_arms_start_from_the_same_weights(task):
-    from stackelberg_lib.lm import finetune
-
     first, second = (finetune.lora_classifier(task.model, 32, 8, 5).state_dict() for _ in range(2))
     other = finetune.lora_classifier(task.model, 32, 8, 6).state_dict()
     assert all(torch.equal(first[k], second[k]) for k in first)
@@ -75,3 +73,24 @@ def test_all_labels_is_the_ceiling_run(task):
 def test_estimate_grows_with_the_work(task):
     small, large = (adapt.estimate_minutes(task, [10, 20], s, Recipe(steps=50)) for s in (1, 40))
     assert 0 < small < large
+
+
+def test_margin_arm_asks_the_model_that_was_fine_tuned_last(task):
+    first = adapt.adapt(task, "margin", [12], 3, SHORT)
+    both = adapt.adapt(task, "margin", [12, 20], 3, SHORT)
+    top = np.sort(finetune.predict(first.classifier, task.train), axis=1)
+    margin = top[:, -1] - top[:, -2]
+    margin[first.rows] = np.inf
+    assert both.rows[:12].tolist() == first.rows.tolist()
+    assert both.rows[12:].tolist() == np.argsort(margin, kind="stable")[:8].tolist()
+
+
+def test_a_real_encoder_on_real_labels(real_set):
+    real_set("banking77")
+    data = adapt.subsample(sets.load("banking77"), 80, 20, 0)
+    assert "80 of 10003" in data.source
+    task = adapt.prepare(data, registry.resolve("minilm"))
+    run = adapt.adapt(task, "mass", [4, 8], 0, SHORT)
+    names = [n for n, p in run.classifier.named_parameters() if p.requires_grad]
+    assert len(run.rows) == 8 and not any("pooler" in n for n in names)
+    assert task.features.shape == (80, 384)
