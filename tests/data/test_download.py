@@ -92,6 +92,18 @@ def test_a_changed_source_is_refused_and_the_old_copy_stays(server, tmp_path, mo
     assert [p.name for p in tmp_path.iterdir()] == ["tiny"] and (tmp_path / "tiny" / "mine").read_text() == "kept"
 
 
+@pytest.mark.parametrize("what", ["source", "conversion"])
+def test_each_sum_is_checked_on_its_own(server, tmp_path, monkeypatch, what):
+    host, files = server
+    converted = json.dumps(ROW).encode() + b"\n"
+    tiny(monkeypatch, RAW, converted if what == "source" else converted + b"\n")
+    # a field that the conversion drops: only the source's own sum can tell
+    files["/o/r/raw/c0ffee/d.json"] = RAW.replace(b"single", b"multi") if what == "source" else RAW
+    with pytest.raises(InputError, match="d.json: sha256" if what == "source" else "converted.*sha256"):
+        download.download("tiny", tmp_path, host)
+    assert not list(tmp_path.iterdir())
+
+
 def test_unreachable_or_unknown(server, tmp_path):
     host, _ = server
     with pytest.raises(InputError, match="404.*nothing was written"):

@@ -90,3 +90,27 @@ def test_loss_that_is_not_finite_stops_training(task):
 def test_rank_zero_is_refused(task):
     with pytest.raises(InputError, match="rank=0 must be at least 1"):
         finetune.lora_classifier(task.model, 32, 0, 0)
+
+
+def test_fit_equals_the_loop_written_out(task):
+    rows, labels, recipe = np.arange(40), task.data.train_labels[:40], Recipe(steps=8, batch=16)
+    ours, plain = (finetune.lora_classifier(task.model, 32, 8, 0) for _ in range(2))
+    losses = finetune.fit(ours, task.train, rows, labels, recipe, 5)
+    order = finetune._order(40, 16, np.random.default_rng([5, 1]))
+    weights = [w for w in plain.parameters() if w.requires_grad]
+    optimiser, expected = torch.optim.AdamW(weights, weight_decay=0.01), []
+    plain.train()
+    for step in range(8):
+        chosen = next(order)
+        logits = plain(*task.train.batch(rows[chosen]))
+        loss = -logits.log_softmax(1)[range(16), labels[chosen]].mean()
+        gradients = torch.autograd.grad(loss, weights)
+        norm = torch.sqrt(sum((g**2).sum() for g in gradients))
+        for w, g in zip(weights, gradients, strict=True):
+            w.grad = g * min(1.0, 1.0 / (float(norm) + 1e-6))
+        optimiser.param_groups[0]["lr"] = 3e-3 * (0.0 if step == 0 else (8 - step) / 7)  # one step of warm-up
+        optimiser.step()
+        expected.append(loss.item())
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    for a, b in zip((w for w in ours.parameters() if w.requires_grad), weights, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
