@@ -57,6 +57,14 @@ def test_arms_start_from_the_same_weights(task):
     assert any(not torch.equal(first[k], other[k]) for k in first)
 
 
+def test_every_fine_tuning_starts_anew_from_the_runs_seed(task, monkeypatch):
+    build, seeds = finetune.lora_classifier, []
+    monkeypatch.setattr(finetune, "lora_classifier", lambda *args: seeds.append(args[3]) or build(*args))
+    for arm in STRATEGIES:
+        adapt.adapt(task, arm, [4, 8], 11, SHORT)
+    assert seeds == [11] * 6
+
+
 def test_global_generators_are_left_alone(task):
     torch.manual_seed(1)
     expected = torch.rand(1)

@@ -36,6 +36,7 @@ def test_local_folders(tmp_path):
     model = registry.resolve(folder(tmp_path / "mine"))
     assert (model.name, model.kind, model.source) == ("mine", "causal", "local folder")
     assert registry.resolve(folder(tmp_path / "enc", '{"architectures": ["BertModel"]}')).kind == "encoder"
+    assert registry.resolve(folder(tmp_path / "unnamed", "{}")).kind == "encoder"
 
 
 @pytest.mark.parametrize(("change", "message"), [
