@@ -9,10 +9,12 @@ import numpy as np
 
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.game.checks import real, whole
-from stackelberg_lib.game.followers import Commitment, Reply
+from stackelberg_lib.game.followers import TIE, Commitment, Reply
 from stackelberg_lib.game.gates import FeaturesSeen
-from stackelberg_lib.game.ridge import Ridge
+from stackelberg_lib.game.ridge import ArmRidge, Ridge
 
+# Upper bounds that agree to this share are a tie, decided by index and not by rounding noise.
+TIES = {np.dtype(np.float64): TIE, np.dtype(np.float32): 1e-6}
 Radius = float | Callable[[np.ndarray], np.ndarray]
 
 
@@ -24,7 +26,7 @@ class Round(NamedTuple):
     reply: Reply
     theta: np.ndarray  # (n, d) the unknown parameter, for the audience only
     mu: np.ndarray  # (n, K) mean rewards of the served candidates, for the audience only
-    y: np.ndarray  # (n, K) labels; NaN where none was bought
+    y: np.ndarray  # (n, K) labels; NaN where none was bought or seen
     queried: np.ndarray  # (n,) bool
     spent: np.ndarray  # (n,) labels bought, this round's included
     regret: np.ndarray  # (n,) max mu - mu of the leader's answer, >= 0
@@ -60,9 +62,13 @@ class Play(NamedTuple):
         return np.where(self.queried, 0.0, self.regret).sum(axis=1)
 
 
-def rounds(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma: float, lam: float,
-           alpha: Radius) -> Iterator[Round]:
-    """Play round by round in memory O(seeds d^2), whatever T; arguments and errors as in `play`."""
+def rounds(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma: float, lam: float, alpha: Radius,
+           feedback: str = "all", answer: str = "greedy", dtype=np.float64) -> Iterator[Round]:
+    """Play round by round in memory O(seeds d^2), whatever T; arguments and errors as in `play`.
+
+    With disjoint arms the commitment is the leader's own and changes when the next round begins: copy what is to be
+    kept. It shows no V, only V_inv (seeds, K, d, d).
+    """
     whole("T", T, 1)
     whole("B", B, 0, T)
     whole("seeds", seeds, 1)
@@ -70,22 +76,38 @@ def rounds(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sig
     real("sigma", sigma, at_least=0)
     real("lam", lam, above=0)
     _has("stream", stream, "menu")
-    _has("follower", follower, "respond")
     _has("gate", gate, "decide")
-    return _rounds(stream, follower, gate, T, B, seeds, seed, sigma, lam, _radius(alpha, seeds))
+    _one_of("feedback", feedback, ("all", "chosen"))
+    _one_of("answer", answer, ("greedy", "optimistic"))
+    disjoint = getattr(stream, "disjoint", False)
+    if disjoint and (feedback, answer, follower) != ("chosen", "optimistic", None):
+        raise InputError(f"feedback={feedback!r}, answer={answer!r}, follower={follower!r} do not go with disjoint "
+                         f"arms: give 'chosen', 'optimistic' and None")
+    if follower is not None or answer == "greedy":
+        _has("follower", follower, "respond")
+    ridge = ArmRidge(seeds, stream.K, stream.d, lam, dtype) if disjoint else Ridge(seeds, stream.d, lam, dtype)
+    answers = _greedy if answer == "greedy" else _optimistic
+    return _rounds(stream, follower, gate, T, B, seeds, seed, sigma, _radius(alpha, seeds), ridge, answers,
+                   feedback == "chosen")
 
 
-def play(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma: float, lam: float,
-         alpha: Radius, progress: bool = False) -> Play:
+def play(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma: float, lam: float, alpha: Radius,
+         feedback: str = "all", answer: str = "greedy", dtype=np.float64, progress: bool = False) -> Play:
     """Play T rounds with at most B labels on every path, batched over `seeds` independent replicas.
 
     stream, follower, gate: see `contexts`, `followers`, `gates`. sigma: noise, reward units. lam: ridge,
     squared feature units. alpha: radius, a number or a function of log(det V / det(lam I)) (seeds,), e.g. of
     `stackelberg_lib.theory.radii`. progress: a bar on stderr. Equal `seed`, `seeds`, T and stream give equal
     theta, pools and noise whatever gate and follower do. Raises InputError.
+
+    feedback: what a label shows, "all" candidates or only the "chosen" one, the leader's answer (bandit feedback:
+    only its features enter V). answer: "greedy", the largest score, or "optimistic", the largest upper bound score +
+    alpha |phi|_{V^-1} (LinUCB: Li et al. 2010; Abbasi-Yadkori, Pal, Szepesvari 2011). An optimistic leader's latency is
+    2 alpha |phi(a_t)|_{V^-1}, its upper bound less its lower one, also a bound on its regret; its challenger is a_t.
+    The follower then chooses the context only; None serves the pool's first. dtype: of the ridge, float64 or float32.
     """
-    source = rounds(stream, follower, gate, T=T, B=B, seeds=seeds, seed=seed, sigma=sigma, lam=lam,
-                    alpha=alpha)
+    source = rounds(stream, follower, gate, T=T, B=B, seeds=seeds, seed=seed, sigma=sigma, lam=lam, alpha=alpha,
+                    feedback=feedback, answer=answer, dtype=dtype)
     if progress:
         from tqdm.auto import tqdm
         source = tqdm(source, total=T, unit="round")
@@ -97,29 +119,78 @@ def play(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma
     return Play(regret, queried, latency, width, latency.cumsum(axis=1))
 
 
-def _rounds(stream, follower, gate, T, B, n, seed, sigma, lam, radius) -> Iterator[Round]:
+def _rounds(stream, follower, gate, T, B, n, seed, sigma, radius, ridge, answers, chosen) -> Iterator[Round]:
     # One generator per purpose, and noise drawn even when no label is bought: arms share contexts and noise.
     nature, noise, moves, coins = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
     theta = stream.theta(nature, n)
-    ridge = Ridge(n, stream.d, lam)
     spent = np.zeros(n, int)
-    replica, alpha = np.arange(n), radius(ridge.log_det)
+    replica, candidate, alpha = np.arange(n), np.arange(stream.K), radius(ridge.log_det)
     for t in range(T):
-        menu = stream.menu(nature, t, T, n)
+        menu = stream.menu(nature, t, T, n).astype(ridge.V_inv.dtype, copy=False)
         eta = sigma * noise.standard_normal((n, stream.K))
-        commitment = Commitment(ridge.theta_hat, ridge.V, ridge.V_inv, ridge.log_det, alpha)
-        answer = follower.respond(commitment, menu, moves)
-        seen = FeaturesSeen(answer.phi, ridge.V, ridge.V_inv, ridge.log_det)
+        V = getattr(ridge, "V", None)
+        commitment = Commitment(ridge.theta_hat, V, ridge.V_inv, ridge.log_det, alpha)
+        answer = answers(follower, commitment, menu, moves)
+        seen = FeaturesSeen(answer.phi, V, ridge.V_inv, ridge.log_det)
         wish = gate.decide(answer.latency, seen, B - spent, T - t, coins)
         queried = _wish(wish, n) & (spent < B)  # the budget is kept here, not by the gate
         spent = spent + queried
-        mu = (answer.phi @ theta[:, :, None])[..., 0]
+        mu = rewards(theta, answer.phi)
         regret = mu.max(axis=1) - mu[replica, answer.leader]
-        y = np.where(queried[:, None], mu + eta, np.nan)
+        shown = queried[:, None]
+        if chosen:
+            shown = shown & (candidate == answer.leader[:, None])
+        y = np.where(shown, mu + eta, np.nan)
         yield Round(t, commitment, answer, theta, mu, y, queried, spent, regret)
-        if queried.any():
-            ridge.update(queried, answer.phi, y)
+        if np.count_nonzero(queried):
+            _learn(ridge, queried, answer, y, chosen)
             alpha = radius(ridge.log_det)
+
+
+def rewards(theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Rewards (n, K): phi (n, K, d) under theta (n, d), or one context (n, 1, d) under arms' theta (n, K, d)."""
+    return (phi @ theta[:, :, None])[..., 0] if theta.ndim == 2 else (theta @ phi.swapaxes(1, 2))[..., 0]
+
+
+def _greedy(follower, commitment: Commitment, menu: np.ndarray, moves: np.random.Generator) -> Reply:
+    return follower.respond(commitment, menu, moves)
+
+
+def _optimistic(follower, commitment: Commitment, menu: np.ndarray, moves: np.random.Generator) -> Reply:
+    """The follower serves a context, the leader answers with the largest upper bound."""
+    n = np.arange(len(menu))
+    if follower is None:
+        served, phi = np.zeros(len(menu), int), menu[:, 0]
+    else:
+        served = follower.respond(commitment, menu, moves).served
+        phi = menu[n, served]
+    width = norms(commitment.V_inv, phi)
+    upper = rewards(commitment.theta_hat, phi) + commitment.alpha[:, None] * width
+    top = upper.max(axis=1, keepdims=True)
+    leader = (upper >= top - TIES[phi.dtype] * abs(top)).argmax(axis=1)
+    both_ways = 2 * width[n, leader]
+    return Reply(served, phi, leader, leader, commitment.alpha * both_ways, both_ways)
+
+
+def norms(V_inv: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Norms (n, K) in V^-1: phi (n, K, d) in (n, d, d), or one context (n, 1, d) in each arm's (n, K, d, d)."""
+    if V_inv.ndim == 3:
+        squares = ((phi @ V_inv) * phi).sum(axis=-1)
+    else:
+        n, K, d, _ = V_inv.shape
+        x = phi.swapaxes(1, 2)
+        reached = (V_inv.reshape(n, K * d, d) @ x).reshape(n, K, d)  # one product for all arms
+        squares = (reached @ x)[..., 0]
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _learn(ridge: Ridge | ArmRidge, queried: np.ndarray, answer: Reply, y: np.ndarray, chosen: bool) -> None:
+    if not chosen:
+        return ridge.update(queried, answer.phi, y)
+    n, a = np.arange(len(y)), answer.leader
+    if isinstance(ridge, ArmRidge):
+        return ridge.update(queried, a, answer.phi[:, 0], y[n, a])
+    ridge.update(queried, answer.phi[n, a][:, None], y[n, a][:, None])
 
 
 def _wish(wish, n: int) -> np.ndarray:
@@ -132,6 +203,11 @@ def _wish(wish, n: int) -> np.ndarray:
 def _has(name: str, thing, method: str) -> None:
     if isinstance(thing, type) or not callable(getattr(thing, method, None)):
         raise InputError(f"{name}={thing!r} has no method {method}: give an instance, with its parentheses")
+
+
+def _one_of(name: str, value, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{name}={value!r} is not known: give {' or '.join(map(repr, known))}")
 
 
 def _radius(alpha: Radius, n: int) -> Callable[[np.ndarray], np.ndarray]:
