@@ -170,3 +170,6 @@ class NoLabels:
                horizon_left: int, rng: np.random.Generator) -> np.ndarray:
         """As `LLF.decide`; nothing is looked at."""
         return np.zeros(len(latency), bool)
+
+
+READ_FEATURES = (WidthLLF, Reserve, BBQ)  # gates that need phi of every candidate

@@ -10,7 +10,7 @@ import numpy as np
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.game.checks import real, whole
 from stackelberg_lib.game.followers import TIE, Commitment, Reply
-from stackelberg_lib.game.gates import FeaturesSeen
+from stackelberg_lib.game.gates import READ_FEATURES, FeaturesSeen
 from stackelberg_lib.game.ridge import ArmRidge, Ridge
 
 # Upper bounds that agree to this share are a tie, decided by index and not by rounding noise.
@@ -83,6 +83,9 @@ def rounds(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sig
     if disjoint and (feedback, answer, follower) != ("chosen", "optimistic", None):
         raise InputError(f"feedback={feedback!r}, answer={answer!r}, follower={follower!r} do not go with disjoint "
                          f"arms: give 'chosen', 'optimistic' and None")
+    if disjoint and isinstance(gate, READ_FEATURES):
+        raise InputError(f"gate={type(gate).__name__} reads the features of all candidates, which disjoint arms never "
+                         "write out: give a gate that goes by latency, coin or count")
     if follower is not None or answer == "greedy":
         _has("follower", follower, "respond")
     ridge = ArmRidge(seeds, stream.K, stream.d, lam, dtype) if disjoint else Ridge(seeds, stream.d, lam, dtype)

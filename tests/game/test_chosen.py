@@ -7,12 +7,14 @@ import pytest
 
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.game import (
+    BBQ,
     AllLabels,
     BestResponse,
     ContextSelecting,
     DisjointArms,
     RandomGate,
     Stationary,
+    WidthLLF,
     play,
     rounds,
 )
@@ -159,6 +161,8 @@ def test_the_working_set_does_not_grow_with_the_horizon(feedback):
     ({"feedback": "some"}, "feedback='some'.*'all' or 'chosen'"), ({"answer": None}, "answer=None.*'greedy' or"),
     ({"dtype": int}, "dtype=.*float64 or float32"), ({"answer": "greedy"}, "answer='greedy'.*disjoint arms"),
     ({"feedback": "all"}, "feedback='all'.*disjoint arms"), ({"follower": BestResponse()}, "follower=.*disjoint arms"),
+    ({"gate": WidthLLF(1.0, 1.0)}, "gate=WidthLLF reads the features"),
+    ({"gate": BBQ(0.5, 80)}, "gate=BBQ reads the features"),
     ({"stream": Stationary(2, 2), "answer": "greedy"}, "follower=None has no method respond"),
 ])
 def test_what_does_not_go_together_is_named(change, words):
