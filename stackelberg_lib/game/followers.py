@@ -16,7 +16,7 @@ import numpy as np
 from stackelberg_lib.game.checks import whole
 
 # Scores that agree to this share of the largest are a tie, decided by index and not by rounding noise.
-TIE = 1e-10
+TIES = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}
 
 
 class Commitment(NamedTuple):
@@ -50,7 +50,7 @@ class Reply(NamedTuple):
 
 def first_argmax(x: np.ndarray) -> np.ndarray:
     """Index of the largest entry along the last axis; the lowest index among those equal within rounding."""
-    slack = TIE * np.abs(x).max(axis=-1, keepdims=True)
+    slack = TIES[x.dtype] * np.abs(x).max(axis=-1, keepdims=True)
     return (x >= x.max(axis=-1, keepdims=True) - slack).argmax(axis=-1)
 
 

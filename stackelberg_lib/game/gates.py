@@ -79,7 +79,6 @@ class Reserve:
         self.tau, self.alpha = real("tau", tau, above=0), real("alpha", alpha, above=0)
         self.lam, self.L, self.free = real("lam", lam, above=0), real("L", L, above=0), free
         self.reserve: np.ndarray | None = None  # (n,) rho_t, threshold queries that can still come
-        self.refused = 0  # threshold queries that found no budget: T4 says none
 
     def decide(self, latency: np.ndarray, features_seen: FeaturesSeen, budget_left: np.ndarray,
                horizon_left: int, rng: np.random.Generator) -> np.ndarray:
@@ -87,7 +86,6 @@ class Reserve:
         still = self._can_come(features_seen, horizon_left)
         self.reserve = still if self.reserve is None else np.minimum(self.reserve, still)
         threshold = latency > self.tau
-        self.refused += int((threshold & (budget_left <= 0)).sum())
         wish = self.free.decide(latency, features_seen, budget_left, horizon_left, rng)
         bought = threshold | (wish & (budget_left > self.reserve))
         self.reserve = self.reserve - threshold

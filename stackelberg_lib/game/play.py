@@ -9,12 +9,10 @@ import numpy as np
 
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.game.checks import real, whole
-from stackelberg_lib.game.followers import TIE, Commitment, Reply
+from stackelberg_lib.game.followers import TIES, Commitment, Reply
 from stackelberg_lib.game.gates import READ_FEATURES, FeaturesSeen
 from stackelberg_lib.game.ridge import ArmRidge, Ridge
 
-# Upper bounds that agree to this share are a tie, decided by index and not by rounding noise.
-TIES = {np.dtype(np.float64): TIE, np.dtype(np.float32): 1e-6}
 Radius = float | Callable[[np.ndarray], np.ndarray]
 
 

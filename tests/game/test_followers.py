@@ -195,3 +195,9 @@ def test_latency_dominates_regret_when_the_follower_chooses_the_context(follower
         assert (now.regret <= now.reply.latency + 1e-9)[good].all()
         suffered += now.regret
     assert good.mean() >= 0.9 and suffered.min() > 0.1
+
+
+@pytest.mark.parametrize("dtype, below, apart", [(np.float64, 1e-13, 1e-6), (np.float32, 3e-7, 1e-4)])
+def test_ties_are_decided_by_index_in_either_precision(dtype, below, apart):
+    assert first_argmax(np.array([0.2, 1 - below, 1.0], dtype)) == 1
+    assert first_argmax(np.array([0.2, 1 - apart, 1.0], dtype)) == 2
