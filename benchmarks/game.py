@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -56,12 +57,14 @@ def noise(seed: int, T: int) -> np.ndarray:
 
 
 def ours(stream: Recorded, seed: int, dtype=np.float64) -> tuple[float, np.ndarray]:
-    """Seconds and each replica's regret of `play` with bandit feedback."""
+    """Seconds and each replica's regret of `play` with bandit feedback, warmed up as in `timed`."""
     from stackelberg_lib.game import AllLabels, play
     T, n = stream.contexts.shape[:2]
+    game = partial(play, stream, None, AllLabels(), seeds=n, seed=seed, sigma=SIGMA, lam=LAM, alpha=ALPHA,
+                   feedback="chosen", answer="optimistic", dtype=dtype)
+    game(T=30, B=30)
     begin = time.process_time()
-    got = play(stream, None, AllLabels(), T=T, B=T, seeds=n, seed=seed, sigma=SIGMA, lam=LAM, alpha=ALPHA,
-               feedback="chosen", answer="optimistic", dtype=dtype)
+    got = game(T=T, B=T)
     return time.process_time() - begin, got.cumulative[:, -1]
 
 
@@ -129,7 +132,7 @@ PEERS = {f.__name__: f for f in (mabwiser, contextualbandits, river, obp)}
 
 
 def timed(loop, X: np.ndarray, y: np.ndarray, mu: np.ndarray) -> dict:
-    """Seconds and regret of a contender; a call on a few rounds before takes imports and warming up out."""
+    """Seconds and regret of a contender; a call on a few rounds before takes imports, compiling and warming up out."""
     loop(X[:30], y[:30])
     begin = time.process_time()
     actions = loop(X, y)
@@ -168,9 +171,27 @@ def repetition(seed: int, T: int, n: int) -> dict[str, dict]:
     return rows
 
 
-def costs(item: int) -> dict[str, int]:
-    """Work of a seed-round: the norms read each arm's V_inv, the update reads and writes one arm's."""
-    return {"flops": 2 * K * D * (D + 2) + 4 * D * D, "bytes": (K + 2) * D * D * item}
+def arms_read(stream: Recorded) -> float:
+    """How many arms' V_inv the leader reads in a seed-round, on average over the job; not timed."""
+    from stackelberg_lib.game import ArmRidge
+    T, n = stream.contexts.shape[:2]
+    ridge, rng, total = ArmRidge(n, K, D, LAM), np.random.default_rng(0), 0
+    for x in stream.contexts.reshape(T, n, D):
+        arm, _, read = ridge.optimistic(np.full(n, ALPHA), x)
+        ridge.update(np.ones(n, bool), arm, x, np.vecdot(stream.truth[np.arange(n), arm], x) + rng.normal(0, SIGMA, n))
+        total += read
+    return total / (T * n)
+
+
+def costs(item: int, read: float) -> dict[str, int]:
+    """Work of a seed-round in which `read` arms' V_inv are read, in numbers of `item` bytes.
+
+    Scores and mean rewards of all arms (theta is double), a lower triangle for each width, and the update: V_inv x,
+    the outer product and its norm, one V_inv read and written.
+    """
+    flops = 4 * K * D + read * D * (D + 4) + 6 * D * D
+    moved = item * (K * D + read * D * (D + 1) / 2 + 2 * D * D) + 8 * K * D
+    return {"flops": round(flops), "bytes": round(moved)}
 
 
 def summary(runs: list[dict[str, dict]], T: int) -> list[dict]:
@@ -212,9 +233,11 @@ def main() -> None:
     print(f"{'contender':26} {'version':10} {'rounds/s':>12} {'regret':>8}")
     for row in table:
         print(f"{row['name']:26} {row['version']:10} {row['rounds_per_second']:12,.0f} {row['regret']:8.1f}")
-    work = {"float64": costs(8), "float32": costs(4)}
-    print(f"a seed-round of play: {work['float64']['flops']:,} flops; {work['float64']['bytes']:,} bytes moved in "
-          f"float64, {work['float32']['bytes']:,} in float32; batched rows count seed-rounds")
+    read = arms_read(Recorded(0, args.T, 1))
+    work = {"arms_read": round(read, 2), "float64": costs(8, read), "float32": costs(4, read)}
+    print(f"a seed-round of play: {read:.1f} of {K} arms' V_inv read, {work['float64']['flops']:,} flops; "
+          f"{work['float64']['bytes']:,} bytes moved in float64, {work['float32']['bytes']:,} in float32; batched rows "
+          "count seed-rounds")
     setting = {"K": K, "d": D, "T": args.T, "sigma": SIGMA, "lam": LAM, "alpha": ALPHA, "seeds": args.seeds,
                "repeat": args.repeat, "threads": 1}
     where = {"python": platform.python_version(), "numpy": version("numpy"), "machine": platform.machine(),

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "peft", "sklearn", "scipy", "matplotlib", "pandas"}
+HEAVY = {"torch", "transformers", "peft", "sklearn", "scipy", "matplotlib", "pandas", "numba"}
 
 
 def imported(module):
@@ -30,7 +30,7 @@ def test_package_imports_nothing_heavy(capsys):
 @pytest.mark.parametrize("module", ["game", "theory", "pool", "data", "report.runner"])
 def test_parts_without_torch(module):
     names, _ = imported(f"stackelberg_lib.{module}")
-    assert not names & {"torch", "transformers", "peft", "sklearn", "matplotlib", "pandas", "papermill"}
+    assert not names & {"torch", "transformers", "peft", "sklearn", "matplotlib", "pandas", "papermill", "numba"}
 
 
 def test_the_probe_sees_heavy_modules():

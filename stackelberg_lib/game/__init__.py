@@ -1,5 +1,6 @@
 """What a round is: contexts, followers, the leader's ridge estimate, gates, and the loop that plays them."""
 
+from stackelberg_lib.game.calibrated import Calibrated, pool_level
 from stackelberg_lib.game.contexts import (
     DisjointArms,
     Drifting,
@@ -27,6 +28,7 @@ from stackelberg_lib.game.gates import (
     LLF,
     AllLabels,
     FeaturesSeen,
+    MarginGate,
     NoLabels,
     RandomGate,
     Reserve,
@@ -37,9 +39,9 @@ from stackelberg_lib.game.play import Play, Round, play, rounds
 from stackelberg_lib.game.ridge import ArmRidge, Ridge
 
 __all__ = [
-    "AllLabels", "ArmRidge", "BBQ", "BestResponse", "Commitment", "ContextSelecting", "DGS", "DisjointArms",
-    "Drifting", "FeaturesSeen", "FromEmbeddings", "HardGaps", "LLF", "LowNoise", "Margin", "NoLabels", "Play",
-    "PowerLaw", "RandomChallenger", "RandomGate", "Replaying", "Reply", "Reserve", "Ridge", "Round", "Stakes",
-    "Stationary", "WidthLLF", "ZipfClusters", "first_argmax", "largest_width", "play", "reply", "rounds",
-    "stakes",
+    "AllLabels", "ArmRidge", "BBQ", "BestResponse", "Calibrated", "Commitment", "ContextSelecting", "DGS",
+    "DisjointArms", "Drifting", "FeaturesSeen", "FromEmbeddings", "HardGaps", "LLF", "LowNoise", "Margin",
+    "MarginGate", "NoLabels", "Play", "PowerLaw", "RandomChallenger", "RandomGate", "Replaying", "Reply", "Reserve",
+    "Ridge", "Round", "Stakes", "Stationary", "WidthLLF", "ZipfClusters", "first_argmax", "largest_width", "play",
+    "pool_level", "reply", "rounds", "stakes",
 ]

@@ -1,7 +1,9 @@
 """Gates: does this round get a label?
 
 A gate is any object with `decide(latency, features_seen, budget_left, horizon_left, rng) -> bool (n,)`. It
-only wishes: that no more than B labels are bought is kept by the play loop, whatever a gate answers.
+only wishes: that no more than B labels are bought is kept by the play loop, whatever a gate answers. One that goes by
+the leader's scores has `watch(commitment, reply)` too, called in every round before `decide`; one that reads
+`features_seen` says so with `reads_features = True`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stackelberg_lib.game.checks import real, whole
+from stackelberg_lib.game.followers import Commitment, Reply
 
 
 class FeaturesSeen(NamedTuple):
@@ -38,12 +41,16 @@ class LLF:
         return latency > self.tau
 
 
+def squared_widths(inner: np.ndarray) -> np.ndarray:
+    """|phi(a) - phi(b)|^2 for all pairs (n, K, K), from the inner products (n, K, K) of the candidates."""
+    own = np.diagonal(inner, axis1=1, axis2=2)
+    return np.maximum(own[:, :, None] + own[:, None, :] - 2 * inner, 0)
+
+
 def largest_width(features_seen: FeaturesSeen) -> np.ndarray:
     """Width max over pairs a, b of |phi(a) - phi(b)| in the norm of V^-1, (n,): no score, no label."""
     phi = features_seen.phi
-    inner = phi @ features_seen.V_inv @ phi.swapaxes(1, 2)
-    own = np.diagonal(inner, axis1=1, axis2=2)
-    return np.sqrt(np.maximum(own[:, :, None] + own[:, None, :] - 2 * inner, 0).max(axis=(1, 2)))
+    return np.sqrt(squared_widths(phi @ features_seen.V_inv @ phi.swapaxes(1, 2)).max(axis=(1, 2)))
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class WidthLLF:
     It looks at features alone, so with contexts that do not react to labels the radius may be alpha_fix.
     """
 
+    reads_features = True
     tau: float
     alpha: float
 
@@ -74,6 +82,8 @@ class Reserve:
     bought iff more budget is left than threshold queries can still come, so no threshold query is ever refused.
     Keeps a count: one object, one play. Source: T4, this project's reconstruction.
     """
+
+    reads_features = True
 
     def __init__(self, tau: float, *, alpha: float, lam: float, L: float, free) -> None:
         self.tau, self.alpha = real("tau", tau, above=0), real("alpha", alpha, above=0)
@@ -113,6 +123,7 @@ class BBQ:
     kappa in (0, 1): smaller buys fewer labels. It looks at features alone.
     """
 
+    reads_features = True
     kappa: float
     T: int
 
@@ -138,6 +149,23 @@ class DGS:
                horizon_left: int, rng: np.random.Generator) -> np.ndarray:
         """As `LLF.decide`; features are not looked at."""
         return latency > 0
+
+
+class MarginGate:
+    """Buy iff the leader's best score is less than tau >= 0 (reward units) above its second best."""
+
+    def __init__(self, tau: float) -> None:
+        self.tau = real("tau", tau, at_least=0)
+
+    def watch(self, commitment: Commitment, reply: Reply) -> None:
+        """Read the scores of the served candidates."""
+        score = np.sort((reply.phi @ commitment.theta_hat[:, :, None])[..., 0], axis=1)
+        self.margin = score[:, -1] - score[:, -2]
+
+    def decide(self, latency: np.ndarray, features_seen: FeaturesSeen, budget_left: np.ndarray,
+               horizon_left: int, rng: np.random.Generator) -> np.ndarray:
+        """As `LLF.decide`; latency and features are not looked at."""
+        return self.margin < self.tau
 
 
 @dataclass(frozen=True)
@@ -169,5 +197,3 @@ class NoLabels:
         """As `LLF.decide`; nothing is looked at."""
         return np.zeros(len(latency), bool)
 
-
-READ_FEATURES = (WidthLLF, Reserve, BBQ)  # gates that need phi of every candidate

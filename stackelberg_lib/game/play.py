@@ -10,10 +10,12 @@ import numpy as np
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.game.checks import real, whole
 from stackelberg_lib.game.followers import TIES, Commitment, Reply
-from stackelberg_lib.game.gates import READ_FEATURES, FeaturesSeen
+from stackelberg_lib.game.gates import FeaturesSeen
 from stackelberg_lib.game.ridge import ArmRidge, Ridge
 
 Radius = float | Callable[[np.ndarray], np.ndarray]
+# So many noise numbers are drawn at a time: one call per round would cost more than the numbers.
+NOISE = 4096
 
 
 class Round(NamedTuple):
@@ -81,15 +83,14 @@ def rounds(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sig
     if disjoint and (feedback, answer, follower) != ("chosen", "optimistic", None):
         raise InputError(f"feedback={feedback!r}, answer={answer!r}, follower={follower!r} do not go with disjoint "
                          f"arms: give 'chosen', 'optimistic' and None")
-    if disjoint and isinstance(gate, READ_FEATURES):
+    if disjoint and (getattr(gate, "reads_features", False) or hasattr(gate, "watch")):
         raise InputError(f"gate={type(gate).__name__} reads the features of all candidates, which disjoint arms never "
                          "write out: give a gate that goes by latency, coin or count")
     if follower is not None or answer == "greedy":
         _has("follower", follower, "respond")
     ridge = ArmRidge(seeds, stream.K, stream.d, lam, dtype) if disjoint else Ridge(seeds, stream.d, lam, dtype)
-    answers = _greedy if answer == "greedy" else _optimistic
-    return _rounds(stream, follower, gate, T, B, seeds, seed, sigma, _radius(alpha, seeds), ridge, answers,
-                   feedback == "chosen")
+    steps = _on_arms(ridge) if disjoint else _on_candidates(ridge, answer == "greedy", feedback == "chosen")
+    return _rounds(stream, follower, gate, T, B, seeds, seed, sigma, _radius(alpha, seeds), ridge, *steps)
 
 
 def play(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma: float, lam: float, alpha: Radius,
@@ -120,37 +121,81 @@ def play(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma
     return Play(regret, queried, latency, width, latency.cumsum(axis=1))
 
 
-def _rounds(stream, follower, gate, T, B, n, seed, sigma, radius, ridge, answers, chosen) -> Iterator[Round]:
+def _rounds(stream, follower, gate, T, B, n, seed, sigma, radius, ridge, answers, reveal, learn) -> Iterator[Round]:
     # One generator per purpose, and noise drawn even when no label is bought: arms share contexts and noise.
     nature, noise, moves, coins = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
     theta = stream.theta(nature, n)
-    spent = np.zeros(n, int)
-    replica, candidate, alpha = np.arange(n), np.arange(stream.K), radius(ridge.log_det)
-    for t in range(T):
-        menu = stream.menu(nature, t, T, n).astype(ridge.V_inv.dtype, copy=False)
-        eta = sigma * noise.standard_normal((n, stream.K))
-        V = getattr(ridge, "V", None)
-        commitment = Commitment(ridge.theta_hat, V, ridge.V_inv, ridge.log_det, alpha)
+    spent, alpha, dtype = np.zeros(n, int), radius(ridge.log_det), ridge.V_inv.dtype
+    watch = getattr(gate, "watch", None)
+    for t, eta in enumerate(_noise(noise, sigma, T, n, stream.K)):
+        menu = stream.menu(nature, t, T, n).astype(dtype, copy=False)
+        commitment = Commitment(ridge.theta_hat, ridge.V, ridge.V_inv, ridge.log_det, alpha)
         answer = answers(follower, commitment, menu, moves)
-        seen = FeaturesSeen(answer.phi, V, ridge.V_inv, ridge.log_det)
+        if watch is not None:
+            watch(commitment, answer)
+        seen = FeaturesSeen(answer.phi, ridge.V, ridge.V_inv, ridge.log_det)
         wish = gate.decide(answer.latency, seen, B - spent, T - t, coins)
         queried = _wish(wish, n) & (spent < B)  # the budget is kept here, not by the gate
         spent = spent + queried
-        mu = rewards(theta, answer.phi)
-        regret = mu.max(axis=1) - mu[replica, answer.leader]
-        shown = queried[:, None]
-        if chosen:
-            shown = shown & (candidate == answer.leader[:, None])
-        y = np.where(shown, mu + eta, np.nan)
+        mu, y, regret = reveal(theta, answer, queried, eta)
         yield Round(t, commitment, answer, theta, mu, y, queried, spent, regret)
         if np.count_nonzero(queried):
-            _learn(ridge, queried, answer, y, chosen)
+            learn(queried, answer, y)
             alpha = radius(ridge.log_det)
 
 
+def _noise(rng: np.random.Generator, sigma: float, T: int, n: int, K: int) -> Iterator[np.ndarray]:
+    """The noise (n, K) of each of T rounds, the same numbers as from one draw per round."""
+    block = max(1, NOISE // (n * K))
+    for t in range(0, T, block):
+        yield from sigma * rng.standard_normal((min(block, T - t), n, K))
+
+
+def _on_arms(ridge: ArmRidge) -> tuple[Callable, Callable, Callable]:
+    """What `_rounds` does with disjoint arms: leader's answer, labels and regret, learning."""
+    from stackelberg_lib.game.compiled import reveal  # numba takes a second to import
+    replica = np.arange(len(ridge.V_inv))
+    served = np.zeros_like(replica)
+
+    def answers(follower, commitment, menu, moves) -> Reply:
+        phi = np.ascontiguousarray(menu[:, 0])
+        leader, width, _ = ridge.optimistic(commitment.alpha, phi[:, 0])
+        width *= 2
+        return Reply(served, phi, leader, leader, commitment.alpha * width, width)
+
+    def reveals(theta, answer, queried, eta):
+        mu, y, regret = np.empty(eta.shape), np.empty(eta.shape), np.empty(len(eta))
+        reveal(theta, answer.phi[:, 0], answer.leader, queried, eta, mu, y, regret)
+        return mu, y, regret
+
+    def learns(queried, answer, y):
+        ridge.update(queried, answer.leader, answer.phi[:, 0], y[replica, answer.leader])
+
+    return answers, reveals, learns
+
+
+def _on_candidates(ridge: Ridge, greedy: bool, chosen: bool) -> tuple[Callable, Callable, Callable]:
+    """What `_rounds` does with candidates that share a parameter: as `_on_arms`."""
+    replica = np.arange(len(ridge.V))
+
+    def reveals(theta, answer, queried, eta):
+        mu, shown = rewards(theta, answer.phi), queried[:, None]
+        if chosen:
+            shown = shown & (np.arange(mu.shape[1]) == answer.leader[:, None])
+        return mu, np.where(shown, mu + eta, np.nan), mu.max(axis=1) - mu[replica, answer.leader]
+
+    def learns(queried, answer, y):
+        phi = answer.phi
+        if chosen:
+            phi, y = phi[replica, answer.leader][:, None], y[replica, answer.leader][:, None]
+        ridge.update(queried, phi, y)
+
+    return _greedy if greedy else _optimistic, reveals, learns
+
+
 def rewards(theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """Rewards (n, K): phi (n, K, d) under theta (n, d), or one context (n, 1, d) under arms' theta (n, K, d)."""
-    return (phi @ theta[:, :, None])[..., 0] if theta.ndim == 2 else (theta @ phi.swapaxes(1, 2))[..., 0]
+    """Rewards (n, K): phi (n, K, d) under theta (n, d)."""
+    return (phi @ theta[:, :, None])[..., 0]
 
 
 def _greedy(follower, commitment: Commitment, menu: np.ndarray, moves: np.random.Generator) -> Reply:
@@ -165,33 +210,12 @@ def _optimistic(follower, commitment: Commitment, menu: np.ndarray, moves: np.ra
     else:
         served = follower.respond(commitment, menu, moves).served
         phi = menu[n, served]
-    width = norms(commitment.V_inv, phi)
+    width = np.sqrt(np.maximum(((phi @ commitment.V_inv) * phi).sum(axis=-1), 0))
     upper = rewards(commitment.theta_hat, phi) + commitment.alpha[:, None] * width
     top = upper.max(axis=1, keepdims=True)
     leader = (upper >= top - TIES[phi.dtype] * abs(top)).argmax(axis=1)
     both_ways = 2 * width[n, leader]
     return Reply(served, phi, leader, leader, commitment.alpha * both_ways, both_ways)
-
-
-def norms(V_inv: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """Norms (n, K) in V^-1: phi (n, K, d) in (n, d, d), or one context (n, 1, d) in each arm's (n, K, d, d)."""
-    if V_inv.ndim == 3:
-        squares = ((phi @ V_inv) * phi).sum(axis=-1)
-    else:
-        n, K, d, _ = V_inv.shape
-        x = phi.swapaxes(1, 2)
-        reached = (V_inv.reshape(n, K * d, d) @ x).reshape(n, K, d)  # one product for all arms
-        squares = (reached @ x)[..., 0]
-    return np.sqrt(np.maximum(squares, 0))
-
-
-def _learn(ridge: Ridge | ArmRidge, queried: np.ndarray, answer: Reply, y: np.ndarray, chosen: bool) -> None:
-    if not chosen:
-        return ridge.update(queried, answer.phi, y)
-    n, a = np.arange(len(y)), answer.leader
-    if isinstance(ridge, ArmRidge):
-        return ridge.update(queried, a, answer.phi[:, 0], y[n, a])
-    ridge.update(queried, answer.phi[n, a][:, None], y[n, a][:, None])
 
 
 def _wish(wish, n: int) -> np.ndarray:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from stackelberg_lib.errors import InputError
+from stackelberg_lib.game.followers import TIES
 
 # Each rank-k update of the inverse adds rounding; a direct inverse after this many wipes it out.
 REFRESH_AFTER = 128
-# So many replicas are learned one by one: with so few, calling NumPy costs more than the sums.
-FEW = 2
 
 
 class Ridge:
@@ -29,9 +26,9 @@ class Ridge:
     """
 
     def __init__(self, n: int, d: int, lam: float, dtype=np.float64) -> None:
-        self.lam, dtype = lam, floating(dtype)
-        self.V = np.tile(lam * np.eye(d, dtype=dtype), (n, 1, 1))
-        self.V_inv = np.tile(np.eye(d, dtype=dtype) / lam, (n, 1, 1))
+        self.lam, dtype = float(lam), floating(dtype)  # one of NumPy's own floats would decide the dtype
+        self.V = np.tile(self.lam * np.eye(d, dtype=dtype), (n, 1, 1))
+        self.V_inv = np.tile(np.eye(d, dtype=dtype) / self.lam, (n, 1, 1))
         self.log_det = np.zeros(n)
         self.theta_hat = np.zeros((n, d), dtype)
         self.labels = np.zeros(n, dtype=int)
@@ -74,59 +71,42 @@ class ArmRidge:
     log_det   (n,)          log(det V / det(lam I)) of all the arms together, in nats
     theta_hat (n, K, d)     each arm's estimate
     labels    (n,)          how many contexts were labelled
+    reach     (n, K)        no context of length 1 is wider than this in the arm's norm of V^-1
 
     The same estimate as `Ridge` on the K d features x (x) e_a, whose Gram matrix has K blocks and zeros elsewhere:
     memory O(n K d^2) instead of O(n K^2 d^2). Updates are made in place: copy what is to be kept. The share of
-    V_inv that is rounding is about eps * labels / (d lam). dtype and errors as in `Ridge`.
+    V_inv that is rounding is about eps * labels / (d lam). dtype as in `Ridge`. Both steps are compiled; `compiled`
+    has them in plain NumPy too. Raises InputError for another dtype, shapes that do not fit, an arm that is not there.
     """
 
+    V = None  # never written out
+
     def __init__(self, n: int, K: int, d: int, lam: float, dtype=np.float64) -> None:
+        from stackelberg_lib.game import compiled  # numba takes a second to import
         dtype = floating(dtype)
-        self.V_inv = np.tile(np.eye(d, dtype=dtype) / lam, (n, K, 1, 1))
+        self._steps, self._ties = compiled, TIES[dtype]
+        self.V_inv = np.tile(np.eye(d, dtype=dtype) / float(lam), (n, K, 1, 1))
         self.log_det = np.zeros(n)
         self.theta_hat = np.zeros((n, K, d), dtype)
         self.labels = np.zeros(n, dtype=int)
-        # The same numbers with replicas and arms on one axis; replica i's arms begin at i K.
-        self._V_inv, self._theta_hat = self.V_inv.reshape(n * K, d, d), self.theta_hat.reshape(n * K, d)
-        self._first = K * np.arange(n)
-        self._room = np.empty((2, n, d, d), dtype)  # large arrays made anew each round would cost more than the sums
+        self.reach = np.full((n, K), float(lam)**-0.5)
+
+    def optimistic(self, alpha: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """The arm (n,) with the largest upper bound, score + alpha |x|_{V^-1}, that width (n,), and arms read.
+
+        alpha (n,) radii; x (n, d) contexts. Ties go to the lowest index. The third result counts the V_inv that were
+        read, n to n K: arms that cannot be the answer are passed over.
+        """
+        leader, width = np.empty(len(self.labels), int), np.empty(len(self.labels), self.V_inv.dtype)
+        read = self._steps.answer(self.V_inv, self.theta_hat, self.reach, alpha, x, self._ties, leader, width)
+        return leader, width, read
 
     def update(self, queried: np.ndarray, arm: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
         """Learn one label of the arm `arm` (n,): Sherman and Morrison's formula, O(n d^2).
 
         queried (n,) bool; x (n, d) contexts; y (n,) labels (not read where queried is False).
         """
-        if len(queried) <= FEW:
-            for i in np.flatnonzero(queried):
-                self._learn(i, arm[i], x[i], y[i])
-            return
-        rows = slice(None)
-        if np.count_nonzero(queried) < len(queried):
-            rows = np.flatnonzero(queried)
-            arm, x, y = arm[rows], x[rows], y[rows]
-        at = self._first[rows] + arm
-        V_inv, outer = (room[:len(at)] for room in self._room)
-        self._V_inv.take(at, axis=0, out=V_inv, mode="clip")
-        theta = self._theta_hat[at]
-        g = (V_inv @ x[:, :, None])[..., 0]
-        growth = 1 + np.vecdot(x, g)  # of the arm's determinant
-        step = g / growth[:, None]
-        np.multiply(step[:, :, None], g[:, None], out=outer)
-        self._V_inv[at] = np.subtract(V_inv, outer, out=V_inv)
-        self._theta_hat[at] = theta + step * (y - np.vecdot(x, theta))[:, None]
-        self.log_det[rows] += np.log(growth)
-        self.labels[rows] += 1
-
-    def _learn(self, i: int, a: int, x: np.ndarray, y: float) -> None:
-        """The plain form of `update`: one label y of arm a in the context x (d,) of replica i."""
-        V_inv, theta = self.V_inv[i, a], self.theta_hat[i, a]
-        g = V_inv @ x
-        growth = 1 + x @ g
-        step = g / growth
-        theta += step * (y - x @ theta)
-        V_inv -= step[:, None] * g
-        self.log_det[i] += math.log(growth)
-        self.labels[i] += 1
+        self._steps.learn(self.V_inv, self.theta_hat, self.log_det, self.labels, self.reach, queried, arm, x, y)
 
 
 def floating(dtype) -> np.dtype:

@@ -134,7 +134,8 @@ def test_bandit_feedback_learns_less_than_full_feedback():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_dtype_reaches_the_estimate(dtype):
     for stream, follower in ((Stationary(3, 3), BestResponse()), (DisjointArms(3, 3), None)):
-        now = list(rounds(stream, follower, AllLabels(), **dict(ARMS, T=9, B=9, dtype=dtype)))[-1]
+        setting = dict(ARMS, T=9, B=9, dtype=dtype, lam=np.float64(0.5))
+        now = list(rounds(stream, follower, AllLabels(), **setting))[-1]
         assert now.commitment.V_inv.dtype == now.commitment.theta_hat.dtype == now.reply.phi.dtype == dtype
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.game import Ridge
-from stackelberg_lib.game.ridge import FEW, REFRESH_AFTER, ArmRidge
+from stackelberg_lib.game.ridge import REFRESH_AFTER, ArmRidge
 
 
 def plain(history, d, lam):
@@ -69,7 +69,7 @@ def test_each_dtype_equals_direct_solves_within_its_precision(dtype, close):
 
 
 @pytest.mark.parametrize("dtype, close", [(np.float64, 1e-10), (np.float32, 1e-4)])
-@pytest.mark.parametrize("n, share", [(FEW - 1, 1.0), (FEW, 0.6), (FEW + 1, 1.0), (FEW + 1, 0.6)])
+@pytest.mark.parametrize("n, share", [(1, 1.0), (2, 0.6), (3, 1.0), (3, 0.6)])
 def test_arms_equal_one_ridge_on_blocks(dtype, close, n, share):
     """The K d features x (x) e_a written out, direct solves."""
     K, d, lam, rng = 4, 5, 0.5, np.random.default_rng(4)
@@ -90,7 +90,7 @@ def test_arms_equal_one_ridge_on_blocks(dtype, close, n, share):
     assert ridge.V_inv.dtype == ridge.theta_hat.dtype == dtype and ridge.log_det.dtype == np.float64
 
 
-@pytest.mark.parametrize("n", [FEW, FEW + 1])
+@pytest.mark.parametrize("n", [2, 3])
 def test_arms_without_a_label_keep_every_bit(n):
     rng, ridge = np.random.default_rng(5), ArmRidge(n, 3, 4, 1.0)
     for second in (True, False):
