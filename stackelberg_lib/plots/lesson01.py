@@ -54,6 +54,54 @@ def _round(ax, scene: dict) -> None:
            aspect="equal", xlim=(-1.9, 1.9), ylim=(-1.9, 1.9))
 
 
+def draw_followers(scenes: dict[str, dict]):
+    """One panel a follower, two rows: the ellipse, the pool, the served context with its answer and challenger.
+
+    A scene holds menu (M, K, 2), theta_hat, V, alpha, served, leader, latency and challenger (None: nobody named,
+    and no latency in the title). Returns the figure.
+    """
+    import matplotlib.pyplot as plt
+
+    columns = (len(scenes) + 1) // 2
+    fig, axes = plt.subplots(2, columns, figsize=(3.2 * columns, 7.4), sharex=True, sharey=True)
+    for ax, (name, scene) in zip(axes.flat, scenes.items(), strict=True):
+        _served(ax, scene)
+        named = scene["challenger"] is not None
+        ax.set_title(f"{name}\n" + (f"latency {scene['latency']:.2f}" if named else "no challenger"), fontsize=10.5)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("second coordinate")
+    for ax in axes[-1]:
+        ax.set_xlabel("first coordinate")
+    fig.suptitle("One commitment, one pool: what each follower serves, and whom it names",
+                 x=0.01, ha="left", fontsize=11.5)
+    shown = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=9)
+    return fig
+
+
+def _served(ax, scene: dict) -> None:
+    line = ellipse(scene["theta_hat"], scene["V"], scene["alpha"])
+    ax.fill(*line.T, color=LEADER, alpha=0.10, linewidth=0)
+    ax.plot(*line.T, color=LEADER, linewidth=1.2, label="confidence ellipse")
+    ax.plot(*scene["theta_hat"], "+", color=LEADER, markersize=10, markeredgewidth=2, linestyle="none",
+            label="estimate")
+    for m, marker in zip(range(len(scene["menu"])), ("o", "^", "s", "D"), strict=True):
+        served = m == scene["served"]
+        ax.plot(*scene["menu"][m].T, marker, color="#444444" if served else "#a8a8a8", markersize=7 if served else 4,
+                linestyle="none", zorder=3 if served else 2,
+                label="served context" if served else "contexts left in the pool")
+    phi = scene["menu"][scene["served"]]
+    for x in phi:
+        ax.plot([0, x[0]], [0, x[1]], color="#444444", linewidth=0.8)
+    roles = [(scene["leader"], LEADER, "leader's answer", 3.4)]
+    if scene["challenger"] is not None:
+        # Thinner than the answer's line, so that both show where a challenger is the answer itself.
+        roles.append((scene["challenger"], CHALLENGER, "challenger", 1.8))
+    for k, colour, label, thick in roles:
+        ax.plot([0, phi[k][0]], [0, phi[k][1]], color=colour, linewidth=thick, label=label)
+    ax.set(aspect="equal", xlim=(-2.05, 2.05), ylim=(-2.05, 2.05))
+
+
 def draw_regret(plays: dict, title: str, caption: str):
     """Left, cumulative regret of each arm of `plays` {arm of the style: Play}; right, regret of random
     and of all labels under their certificates, log scale. Bands: 95 % of the mean. Returns the figure."""
