@@ -27,7 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study notebooks bench-game clean
+.PHONY: help setup minilm report test lab data pocket study notebooks bench-game bench-gates clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -38,6 +38,7 @@ help:
 	@echo 'make study      run the study behind the claims'
 	@echo 'make notebooks  execute the committed notebooks in place, top to bottom, profile lab'
 	@echo 'make bench-game the game beside other libraries, which are installed into .venv-peers'
+	@echo 'make bench-gates every gate on every stream, beside the best fixed level'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
 	@echo 'make clean      remove .venv, .venv-peers, reports and caches'
 	@echo ''
@@ -132,6 +133,9 @@ bench-game: setup
 	  echo "$$sum" > $$stamp || exit 1; \
 	fi; \
 	OMP_NUM_THREADS=1 exec $(PY) benchmarks/game.py
+
+bench-gates: setup
+	@exec $(PY) benchmarks/gates.py
 
 clean:
 	rm -rf .venv .venv-peers reports .pytest_cache .ruff_cache .hypothesis *.egg-info

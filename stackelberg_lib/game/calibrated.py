@@ -135,7 +135,7 @@ class Calibrated:
 
     def _calibrate(self, rows: np.ndarray, V_inv: np.ndarray, free: np.ndarray, horizon_left: int,
                    rng: np.random.Generator) -> None:
-        self.level[rows] = np.inf
+        self.level[rows] = np.inf  # with nothing free, a level found earlier no longer holds
         rows = rows[free[rows] >= 1]
         if rows.size:
             known = min(self.seen, self.size)

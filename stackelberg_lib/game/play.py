@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -124,11 +125,12 @@ def play(stream, follower, gate, *, T: int, B: int, seeds: int, seed: int, sigma
 def _rounds(stream, follower, gate, T, B, n, seed, sigma, radius, ridge, answers, reveal, learn) -> Iterator[Round]:
     # One generator per purpose, and noise drawn even when no label is bought: arms share contexts and noise.
     nature, noise, moves, coins = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
-    theta = stream.theta(nature, n)
+    theta, shape = stream.theta(nature, n), (n, stream.M, 1 if isinstance(ridge, ArmRidge) else stream.K, stream.d)
+    _finite("stream.theta", theta, ridge.theta_hat.shape, 0)
     spent, alpha, dtype = np.zeros(n, int), radius(ridge.log_det), ridge.V_inv.dtype
     watch = getattr(gate, "watch", None)
     for t, eta in enumerate(_noise(noise, sigma, T, n, stream.K)):
-        menu = stream.menu(nature, t, T, n).astype(dtype, copy=False)
+        menu = _finite("stream.menu", stream.menu(nature, t, T, n), shape, t).astype(dtype, copy=False)
         commitment = Commitment(ridge.theta_hat, ridge.V, ridge.V_inv, ridge.log_det, alpha)
         answer = answers(follower, commitment, menu, moves)
         if watch is not None:
@@ -216,6 +218,16 @@ def _optimistic(follower, commitment: Commitment, menu: np.ndarray, moves: np.ra
     leader = (upper >= top - TIES[phi.dtype] * abs(top)).argmax(axis=1)
     both_ways = 2 * width[n, leader]
     return Reply(served, phi, leader, leader, commitment.alpha * both_ways, both_ways)
+
+
+def _finite(name: str, got, shape: tuple[int, ...], t: int) -> np.ndarray:
+    """What a stream gave, if it has this shape and its squares can be summed; else InputError."""
+    got = np.asarray(got)
+    if got.shape != shape:
+        raise InputError(f"{name} gave an array of shape {got.shape} in round {t}: give {shape}")
+    if not math.isfinite(np.vdot(got, got)):
+        raise InputError(f"{name} gave NaN, infinite or overflowing features in round {t}: give finite numbers")
+    return got
 
 
 def _wish(wish, n: int) -> np.ndarray:
