@@ -19,6 +19,7 @@ import numpy as np
 
 from stackelberg_lib.game.checks import real, whole
 
+TIE = 1e-12  # 3 * 0.3 - 0.9 is no reason to answer -1
 Counts = tuple[tuple[int, int], ...]  # for each context: labels +1 seen there, labels -1 seen there
 
 
@@ -90,7 +91,7 @@ def ridge(pool: tuple[float, ...], *, lam: float = 1.0, alpha: float = 1.0, tau:
         theta_hat = sum(x * (plus - minus) for x, (plus, minus) in zip(pool, state.seen, strict=True)) / V
         reach = max(0.0, alpha / np.sqrt(V) - abs(theta_hat))
         gate = tuple(1.0 if tau is None or 2 * x * reach > tau else 0.0 for x in pool)
-        return [Commitment(1 if theta_hat >= 0 else -1, gate)]
+        return [Commitment(1 if theta_hat >= -TIE else -1, gate)]
     return commit
 
 
