@@ -27,7 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study notebooks bench-game bench-gates clean
+.PHONY: help setup minilm report test lab data pocket study notebooks claims student bench-game bench-gates gate-trials bench-lora clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -37,10 +37,14 @@ help:
 	@echo 'make pocket     train the embedded language model anew'
 	@echo 'make study      run the study behind the claims'
 	@echo 'make notebooks  execute the committed notebooks in place, top to bottom, profile lab'
+	@echo 'make claims     the table of claims, held against the tests and the outputs of the lessons'
+	@echo 'make student    copies of the lessons without solutions, in work/student'
 	@echo 'make bench-game the game beside other libraries, which are installed into .venv-peers'
 	@echo 'make bench-gates every gate on every stream, beside the best fixed level'
+	@echo 'make gate-trials what was tried before the calibrated gate got its form'
+	@echo 'make bench-lora the fine-tuning loop beside Trainer and SFTTrainer, which are installed into .venv-trl'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
-	@echo 'make clean      remove .venv, .venv-peers, reports and caches'
+	@echo 'make clean      remove .venv, .venv-peers, .venv-trl, reports and caches'
 	@echo ''
 	@echo 'PROFILE=smoke|lab|full   seconds, minutes (default: lab), or one GPU'
 	@echo 'NOTEBOOKS="04 09"        numbers of the lessons (default: all)'
@@ -124,6 +128,12 @@ notebooks: setup minilm
 	$(PY) -m jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
 
+claims: setup
+	@exec $(PY) -m stackelberg_lib.report.claims
+
+student: setup
+	@exec $(PY) -m stackelberg_lib.report.student
+
 # The other libraries get an environment of their own, made anew when what is to be installed changes.
 bench-game: setup
 	@sum=$$( (cat benchmarks/peers-requirements.txt .venv/stamp; pwd) | cksum ); stamp=.venv-peers/stamp; \
@@ -137,6 +147,19 @@ bench-game: setup
 bench-gates: setup
 	@exec $(PY) benchmarks/gates.py
 
+gate-trials: setup
+	@exec $(PY) benchmarks/gate_trials.py
+
+# torch and the rest of the shared packages in the versions of requirements.lock; the folder ignores itself.
+bench-lora: setup minilm
+	@sum=$$( (cat benchmarks/lora-requirements.txt .venv/stamp; pwd) | cksum ); stamp=.venv-trl/stamp; \
+	if [ "$$(cat $$stamp 2>/dev/null)" != "$$sum" ]; then \
+	  rm -rf .venv-trl && $(PY) -m venv .venv-trl && echo '*' > .venv-trl/.gitignore && \
+	  .venv-trl/bin/python -m pip install $(PIP_EXTRA) -c requirements.lock -r benchmarks/lora-requirements.txt && \
+	  echo "$$sum" > $$stamp || exit 1; \
+	fi; \
+	exec $(PY) benchmarks/lora.py
+
 clean:
-	rm -rf .venv .venv-peers reports .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-peers .venv-trl reports .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,245 @@
+"""Exercises of all lessons: wrong answers fail the visible check, right ones pass everything, student copies run.
+
+Lessons are executed here in profile smoke, without a kernel: the cells are plain Python, in one namespace.
+"""
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+
+from stackelberg_lib.report.student import exercises, is_tagged, student_copy, without_hidden_tests
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+HEADING = re.compile(r"\*\*Exercise \d+(?: |\*\* )\((easy|medium|hard), \d+ minutes\)\.")
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def has_exercises(path):
+    return any(is_tagged(cell, "exercise") or is_tagged(cell, "check") for cell in read(path).cells)
+
+
+WITH = [path for path in NOTEBOOKS if has_exercises(path)]
+
+
+# --- what an exercise looks like
+
+def bad_form(nb):
+    """Complaints about exercises: announced with difficulty and minutes, solved between markers, checked next."""
+    found, cells = [], nb.cells
+    for i, cell in enumerate(cells):
+        if is_tagged(cell, "check") and not is_tagged(cells[i - 1], "exercise"):
+            found.append(f"cell {i}: a check without an exercise before it")
+        if not is_tagged(cell, "exercise"):
+            continue
+        if not HEADING.search(cells[i - 1].source):
+            found.append(f"cell {i}: the text before it says no difficulty and minutes")
+        if len(exercises(cell.source)) != 1:
+            found.append(f"cell {i}: {len(exercises(cell.source))} functions with a solution")
+        if i + 1 == len(cells) or not is_tagged(cells[i + 1], "check"):
+            found.append(f"cell {i}: no check follows")
+        elif cells[i + 1].source == without_hidden_tests(cells[i + 1].source):
+            found.append(f"cell {i + 1}: no hidden tests")
+    return found
+
+
+# --- running a lesson
+
+def run(source, scope, name):
+    exec(compile(source, name, "exec"), scope)
+
+
+def steps(nb):
+    """Execute the lesson's cells one by one; yields each code cell and the namespace *before* it is executed."""
+    plt.switch_backend("Agg")
+    scope = {"__name__": "lesson", "display": lambda *_, **__: None}
+    for i, cell in enumerate(nb.cells):
+        if cell.cell_type != "code":
+            continue
+        yield i, cell, scope
+        if is_tagged(cell, "parameters"):
+            run(cell.source + '\nprofile = "smoke"', scope, f"cell {i}")
+    plt.close("all")
+
+
+# --- wrong answers
+
+CHANGES: dict[str, Callable] = {"constant": lambda x: x * 0, "off by one": lambda x: x + 1, "scaled": lambda x: x * 2,
+                                "sign flipped": lambda x: -x}
+CHANGES_OF_BOOLS: dict[str, Callable] = {"always False": np.zeros_like, "always True": np.ones_like,
+                                         "negated": np.logical_not}
+
+
+def wrong_answers(answer):
+    """Names of the ways to get an answer like `answer` wrong, each with the function that does so.
+
+    Numbers, bools and arrays of either; of a tuple or list, one element at a time.
+    """
+    if isinstance(answer, tuple | list):
+        return {f"{name} at {i}": lambda x, i=i, change=change: type(x)([*x[:i], change(x[i]), *x[i + 1:]])
+                for i, part in enumerate(answer) for name, change in wrong_answers(part).items()}
+    return CHANGES_OF_BOOLS if np.asarray(answer).dtype == bool else CHANGES
+
+
+def survivors(name, check, scope):
+    """Wrong answers that the visible check accepts, for the solved function `name` in `scope`."""
+    solution, answers = scope[name], []
+
+    def watched(*args, **kwargs):
+        answers.append(solution(*args, **kwargs))
+        return answers[-1]
+
+    attempt(check, scope, name, watched)
+    if not answers:
+        return [f"{name}: the visible check never calls it"]
+    return [f"{name}: {way}" for way, change in wrong_answers(answers[0]).items()
+            if attempt(check, scope, name, lambda *a, change=change, **k: change(solution(*a, **k))) is None]
+
+
+def attempt(check, scope, name, function):
+    """The error of the check with `function` in place of the student's, or None."""
+    # a check may draw from a generator of the lesson: the lesson must go on as if nothing had been drawn
+    own = {k: copy.deepcopy(v) if isinstance(v, np.random.Generator) else v for k, v in scope.items()}
+    try:
+        run(check, own | {name: function}, f"check of {name}")
+    except Exception as error:
+        return error
+    return None
+
+
+def accepted(nb):
+    """Run the solved lesson; wrong answers that a visible check accepts. A right answer that fails is an error."""
+    found, names = [], []
+    for i, cell, scope in steps(nb):
+        if is_tagged(cell, "check"):
+            visible = without_hidden_tests(cell.source)
+            for name in names:
+                assert attempt(visible, scope, name, scope[name]) is None
+                found += survivors(name, visible, scope)
+        names = list(exercises(cell.source)) if is_tagged(cell, "exercise") else []
+        run(cell.source, scope, f"cell {i}")
+    return found
+
+
+def unexpected(nb):
+    """Run a student copy; complaints about errors other than NotImplementedError, and about checks that pass."""
+    found = []
+    for i, cell, scope in steps(student_copy(nb, "a lesson")):
+        error = None
+        try:
+            run(cell.source, scope, f"cell {i}")
+        except Exception as caught:
+            error = caught
+        if error and not isinstance(error, NotImplementedError):
+            found.append(f"cell {i}: {type(error).__name__}: {error}")
+        if is_tagged(cell, "check") and not error:
+            found.append(f"cell {i}: the check passes though nothing is solved")
+    return found
+
+
+def test_there_are_exercises():
+    assert WITH
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_form(path):
+    assert bad_form(read(path)) == []
+
+
+@pytest.mark.parametrize("path", WITH, ids=lambda p: p.stem)
+def test_wrong_answers_fail_and_right_ones_pass(path):
+    assert accepted(read(path)) == []
+
+
+@pytest.mark.parametrize("path", WITH, ids=lambda p: p.stem)
+def test_student_copy_stops_only_where_something_is_to_be_written(path):
+    assert unexpected(read(path)) == []
+
+
+# --- the checks themselves, on exercises that are bad on purpose
+
+TEXT = "**Exercise 1 (easy, 5 minutes).** Double it."
+SOLVED = 'def twice(x):\n    """Twice x."""\n    ### BEGIN SOLUTION\n    return x * 2\n    ### END SOLUTION'
+CHECK = "assert twice(3) == 6\n### BEGIN HIDDEN TESTS\nassert twice(4) == 8\n### END HIDDEN TESTS"
+
+
+def lesson(text=TEXT, solved=SOLVED, check=CHECK, after="y = 1"):
+    v4 = nbformat.v4
+    return v4.new_notebook(cells=[
+        v4.new_markdown_cell("# 03 A lesson"),
+        v4.new_code_cell('profile = "lab"', metadata={"tags": ["parameters"]}),
+        v4.new_code_cell('import numpy as np\nassert profile == "smoke"\nrng = np.random.default_rng(0)'),
+        v4.new_markdown_cell(text), v4.new_code_cell(solved, metadata={"tags": ["exercise"]}),
+        v4.new_code_cell(check, metadata={"tags": ["check"]}), v4.new_code_cell(after)])
+
+
+def test_a_good_exercise_passes():
+    assert bad_form(lesson()) == accepted(lesson()) == unexpected(lesson()) == []
+
+
+def test_checks_do_not_move_the_lessons_generators():
+    after = "assert rng.random() == np.random.default_rng(0).random(2)[1]"
+    assert accepted(lesson(check="rng.random()\n" + CHECK, after=after)) == []
+
+
+@pytest.mark.parametrize(("check", "ways"), [
+    ("twice(3)", ["constant", "off by one", "scaled", "sign flipped"]),
+    ("assert twice(0) == 0", ["constant", "scaled", "sign flipped"]),
+    ("assert abs(twice(3)) == 6", ["sign flipped"]),
+    ("assert twice(3) >= 6", ["off by one", "scaled"]),
+    ("assert twice(3) % 2 == 0", ["constant", "scaled", "sign flipped"]),
+    ("pass", ["the visible check never calls it"]),
+])
+def test_weak_checks_are_caught(check, ways):
+    """Hidden tests do not help: a student must see what is wrong."""
+    check += "\n### BEGIN HIDDEN TESTS\nassert twice(3) == 6\n### END HIDDEN TESTS"
+    missed = [found.removeprefix("twice: ") for found in accepted(lesson(check=check))]
+    assert missed == ways
+
+
+@pytest.mark.parametrize("answer", [3, 2.5, True, np.bool_(False), np.arange(3), np.array([True, False]), (1, True)])
+def test_every_wrong_answer_is_another_one(answer):
+    for name, change in wrong_answers(answer).items():
+        changed = np.array_equal(np.asarray(change(answer), float), np.asarray(answer, float))
+        assert not changed or name in ("always True", "always False", "always True at 1")
+
+
+def test_a_wrong_solution_is_caught():
+    for check in (CHECK.replace("6", "7"), CHECK.replace("8", "9")):
+        with pytest.raises(AssertionError):
+            accepted(lesson(check=check))
+
+
+@pytest.mark.parametrize("bad", [
+    {"text": "Double it."}, {"check": "assert twice(3) == 6"}, {"solved": "def twice(x):\n    return x * 2"},
+    {"solved": SOLVED + "\n\n\n" + SOLVED.replace("twice", "again")},
+])
+def test_bad_form_is_caught(bad):
+    assert len(bad_form(lesson(**bad))) == 1
+
+
+def test_a_missing_check_and_a_stray_one_are_caught():
+    nb = lesson()
+    nb.cells[5].metadata.tags = []
+    assert bad_form(nb) == ["cell 4: no check follows"]
+    nb = lesson()
+    nb.cells[4].metadata.tags = []
+    assert bad_form(nb) == ["cell 5: a check without an exercise before it"]
+
+
+@pytest.mark.parametrize(("bad", "words"), [
+    ({"check": "assert once(3) == 6"}, "NameError"), ({"check": "assert callable(twice)"}, "passes though nothing"),
+    ({"check": "try:\n    twice(3)\nexcept Exception:\n    assert False"}, "AssertionError"),
+    ({"after": "1 / 0"}, "ZeroDivisionError"),
+])
+def test_a_student_copy_that_stops_elsewhere_is_caught(bad, words):
+    found, = unexpected(lesson(**bad))
+    assert words in found
