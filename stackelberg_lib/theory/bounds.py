@@ -3,7 +3,8 @@
 Common arguments: T, rounds; B, labels; alpha > 0, a deterministic radius (reward units), see `radii`: `alpha_adp` with
 as many labels as the theorem buys, or `alpha_fix` where its conditions hold; d features; K candidates; L, bound on
 |phi|; lam > 0, ridge. Levels, regrets and certificates in reward units. Regret bounds hold on the good event of the
-radius. All functions raise InputError for values out of range and for a condition of the theorem that fails.
+radius; `t1_mean_regret` holds in the mean. All functions raise InputError for values out of range and for a condition
+of the theorem that fails.
 """
 
 from __future__ import annotations
@@ -37,6 +38,20 @@ def t1_regret(T: int, *, alpha: float, d: int, K: int, L: float = 1.0, lam: floa
     """R_T <= alpha sqrt(2 C_X d Lambda_T T), with every round labelled. Source: T1."""
     widths = squared_widths(whole("T", T, 1), d=d, K=K, L=L, lam=lam)
     return real("alpha", alpha, above=0) * float(np.sqrt(widths * T))
+
+
+def t1_mean_regret(T: int, *, sigma: float, d: int, K: int, S: float = 1.0, L: float = 1.0, lam: float = 1.0) -> float:
+    """E R_T <= sqrt(2 (1 + X) (lam S^2 + sigma^2 d Lambda_T) T), all rounds labelled, whatever the follower knows.
+
+    No radius and no factor sqrt(d) beside the one in d Lambda_T: a label shows the answer and the best candidate, so
+    e^T V e, e = theta_hat - theta, loses r^2 / (2 (1 + X)) in each round and gains at most what log det V gains,
+    times sigma^2, in the mean. Needs noise of conditional mean 0 and covariance at most sigma^2 I. With at most B
+    labels, asked for before they are seen, it bounds the regret of the labelled rounds: put B for T. Source: this
+    project's reconstruction, lesson 03.
+    """
+    growth = real("sigma", sigma, at_least=0) ** 2 * growth_ceiling(whole("T", T, 1), d=d, K=K, L=L, lam=lam)
+    start = lam * real("S", S, above=0) ** 2
+    return float(np.sqrt(2 * (1 + widest(L=L, lam=lam)) * (start + growth) * T))
 
 
 def t2_share(B: int, *, d: int, K: int, L: float = 1.0, lam: float = 1.0) -> float:

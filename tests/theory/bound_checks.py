@@ -53,11 +53,14 @@ def check_potential():
 
 
 def check_bounds():
+    equal(bounds.t1_mean_regret(3, sigma=1, d=2, K=2), bounds.t1_mean_regret(3, sigma=1, d=2, K=2, S=1, L=1, lam=1))
     T, B, alpha, law = 400, 60, 0.8, dict(kappa=1.3, Delta_0=2.5, M=3)
     for v in GRID:
         d, K, L, lam = v.values()
         a = dict(alpha=alpha, **v)
         X = 2 * L**2 / lam
+        seen = 0.49 * d * np.log(1 + T * K * L**2 / (d * lam))
+        equal(bounds.t1_mean_regret(T, sigma=0.7, S=1.5, **v), np.sqrt(2 * (1 + X) * (2.25 * lam + seen) * T))
         C = X / np.log(1 + X)
 
         def grown(n, d=d, K=K, L=L, lam=lam):

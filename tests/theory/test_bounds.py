@@ -6,7 +6,16 @@ import pytest
 from scipy import stats
 
 from stackelberg_lib.errors import InputError
-from stackelberg_lib.game import LLF, BestResponse, HardGaps, play
+from stackelberg_lib.game import (
+    LLF,
+    AllLabels,
+    BestResponse,
+    ContextSelecting,
+    HardGaps,
+    RandomGate,
+    Stationary,
+    play,
+)
 from stackelberg_lib.theory import bounds, potential
 
 
@@ -50,6 +59,36 @@ def test_rounding_buys_no_label_at_the_boundary(d, lam):
                    alpha=alpha)
         assert (got.labels < d).all()
         np.testing.assert_allclose(got.latency[:, 0], tau, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("gate", "B"), [(AllLabels(), 60), (LLF(0.5), 30), (RandomGate(), 20)])
+@pytest.mark.parametrize("follower", [BestResponse(), ContextSelecting()])
+def test_t1_in_the_mean_needs_no_oblivious_follower(follower, gate, B):
+    """Both forms, squared and not, for the labelled rounds of 400 plays: means below the bound by 5 standard errors."""
+    sizes, truth = dict(d=3, K=3, lam=0.3), dict(sigma=0.4, S=1.0)
+    got = play(Stationary(3, 3, M=4), follower, gate, T=60, B=B, seeds=400, seed=5, sigma=0.4, lam=0.3, alpha=1.0)
+    bound = bounds.t1_mean_regret(B, **truth, **sizes)
+    for power, most in ((1, bound), (2, bound**2 / B)):
+        suffered = (np.where(got.queried, got.regret, 0) ** power).sum(axis=1)
+        assert suffered.mean() + 5 * suffered.std() / 20 < most
+    assert bounds.t1_mean_regret(B, sigma=0.0, S=0.01, **sizes) < got.regret_queried.mean()  # no bound by being huge
+
+
+def test_t1_in_the_mean_is_reached():
+    """Each round a direction of its own, and the tie broken the wrong way: R = 2 L S sqrt(d), for small lam, sigma."""
+    class OneByOne:
+        d, K, M = 8, 2, 1
+
+        def theta(self, rng, n):
+            return np.full((n, 8), -1 / np.sqrt(8))
+
+        def menu(self, rng, t, T, n):
+            return np.tile(np.stack([np.eye(8)[t], -np.eye(8)[t]]), (n, 1, 1, 1))
+
+    got = play(OneByOne(), BestResponse(), AllLabels(), T=8, B=8, seeds=2, seed=0, sigma=1e-6, lam=1e-4, alpha=1.0)
+    bound = bounds.t1_mean_regret(8, sigma=1e-6, S=1.0, d=8, K=2, lam=1e-4)
+    np.testing.assert_allclose(got.cumulative[:, -1], 2 * np.sqrt(8))
+    assert 1 <= bound / (2 * np.sqrt(8)) < 1.001
 
 
 def test_certificate_splits_and_refuses():
