@@ -49,7 +49,7 @@ def draw_reserve(curves: dict[str, dict[float, dict]], title: str, caption: str)
 
     looks = [("#0b3c8c", "-", "o"), ("#d1670a", "-.", "^"), ("#1b7f3b", "--", "s"), ("#7a5195", ":", "v"),
              ("#5a5a5a", (0, (5, 1)), "D"), ("#8c1d40", (0, (3, 1, 1, 1)), "P")]
-    fig, ax = plt.subplots(figsize=(8.4, 4.6))
+    fig, ax = plt.subplots(figsize=(9.6, 4.6))
     for (stream, curve), (color, line, marker) in zip(curves.items(), looks, strict=False):
         shares = sorted(curve)
         ax.fill_between(shares, *zip(*(curve[s]["interval"] for s in shares), strict=True), color=color, alpha=0.12)

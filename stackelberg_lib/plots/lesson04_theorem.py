@@ -16,7 +16,7 @@ def draw_three_regrets(table: dict[float, dict], title: str, caption: str):
     """
     import matplotlib.pyplot as plt
 
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10.2, 4.6))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11.2, 4.4))
     beta = np.array(list(table))
     rows = list(table.values())
     looks = {"all": dict(label="all rounds", marker="o"),
@@ -41,7 +41,7 @@ def draw_three_regrets(table: dict[float, dict], title: str, caption: str):
         ax.set_xticks(at, [f"{x:g}" for x in at])
         ax.minorticks_off()
     right.legend(fontsize=9)
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)
     fig.supxlabel(caption, fontsize=9)
     return fig
