@@ -1,4 +1,8 @@
-"""LoRA fine-tuning of a text classifier: `peft` adapters on every linear layer, a linear head, a plain torch loop."""
+"""LoRA fine-tuning of language models: `peft` adapters, and for classification a linear head on the pooled state.
+
+`fit` trains a classifier, `fit_answers` a causal model that writes its answers; `training.train` is the loop of both,
+`objectives` holds the losses.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,21 @@ import contextlib
 import json
 import math
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from stackelberg_lib.errors import InputError
+from stackelberg_lib.lm import objectives
 from stackelberg_lib.lm.features import Tokens, device, load_backbone, pool
 from stackelberg_lib.lm.registry import Model
+from stackelberg_lib.lm.training import Recipe, train
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to fine-tune: optimiser steps of `batch` texts, LoRA rank, peak learning rate of adapter and head."""
-
-    steps: int = 100
-    batch: int = 32
-    rank: int = 8
-    rate: float = 3e-3
+__all__ = ["Classifier", "Recipe", "fit", "fit_answers", "load_adapter", "load_generator", "lora_classifier",
+           "lora_generator", "predict", "save_adapter"]
 
 
 class Classifier(nn.Module):
@@ -40,24 +39,52 @@ class Classifier(nn.Module):
         return self.head(nn.functional.normalize(h, dim=1) * math.sqrt(h.shape[1]))
 
 
-def lora_classifier(model: Model, classes: int, rank: int, seed: int) -> Classifier:
-    """The base model with fresh LoRA adapters (B = 0) and a zero head; one seed gives every arm the same weights."""
-    from peft import LoraConfig, get_peft_model
+def lora_classifier(model: Model, classes: int, rank: int, seed: int,
+                    targets: str | list[str] = "all-linear") -> Classifier:
+    """The base model with fresh LoRA adapters (B = 0) and a zero head; one seed gives every arm the same weights.
 
-    if rank < 1:
-        raise InputError(f"rank={rank} must be at least 1")
+    `targets` names the adapted linear layers. InputError for a rank below 1 and for a name that no layer has.
+    """
     backbone = load_backbone(model)
     # An encoder's pooler is not on the way to the mean-pooled features: adapting it would train nothing.
     beside = [name for name, _ in backbone.named_modules() if name.startswith("pooler.")]
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear",
-                        exclude_modules=beside or None)
-    with torch.random.fork_rng(), _one_warning_less():
-        torch.manual_seed(seed)
-        backbone = get_peft_model(backbone, config)
+    backbone = _adapted(backbone, rank, seed, targets, exclude_modules=beside or None)
     head = _blank_head(backbone.config.hidden_size, classes)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return Classifier(backbone, head).to(device())
+
+
+def lora_generator(model: Model, rank: int, seed: int, targets: str | list[str] = "all-linear") -> nn.Module:
+    """The causal base model with fresh LoRA adapters (B = 0), a `peft.PeftModel`; arguments as `lora_classifier`."""
+    return _adapted(_load_causal(model), rank, seed, targets, task_type="CAUSAL_LM").to(device())
+
+
+def _adapted(base: nn.Module, rank: int, seed: int, targets: str | list[str], **more: Any) -> nn.Module:
+    from peft import LoraConfig, get_peft_model
+
+    if rank < 1:
+        raise InputError(f"rank={rank} must be at least 1")
+    if targets != "all-linear":
+        names = {name.rpartition(".")[2] for name, layer in base.named_modules() if isinstance(layer, nn.Linear)}
+        unknown = set([targets] if isinstance(targets, str) else targets) - names
+        if unknown or not targets:
+            raise InputError(f"targets={targets!r}: no linear layer is called {' or '.join(sorted(unknown))!r}; this "
+                             f"model has {', '.join(sorted(names))}, or use 'all-linear'")
+        targets = [targets] if isinstance(targets, str) else list(targets)  # peft reads a plain word as a pattern
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=targets, **more)
+    with torch.random.fork_rng(), _one_warning_less():
+        torch.manual_seed(seed)
+        return get_peft_model(base, config)
+
+
+def _load_causal(model: Model) -> nn.Module:
+    from transformers import AutoModelForCausalLM, logging
+
+    if model.kind != "causal":
+        raise InputError(f"MODEL={model.name} is an encoder and writes no answers; use MODEL=pocket or a causal model")
+    logging.disable_progress_bar()
+    return AutoModelForCausalLM.from_pretrained(model.folder, use_safetensors=True, dtype=torch.float32).eval()
 
 
 def _blank_head(size: int, classes: int) -> nn.Linear:
@@ -66,46 +93,31 @@ def _blank_head(size: int, classes: int) -> nn.Linear:
 
 
 def fit(classifier: Classifier, tokens: Tokens, rows: np.ndarray, labels: np.ndarray, recipe: Recipe,
-        seed: int) -> list[float]:
+        seed: int, save_to: Path | None = None, accelerator: Any = None) -> list[float]:
     """Train on tokens[rows] with labels (len(rows),) and return the loss of every step.
 
-    Cross-entropy, AdamW, 10 % linear warm-up then linear decay, gradient norm clipped at 1. Rows are visited in freshly
-    shuffled order, epoch after epoch, until `recipe.steps` are done. FloatingPointError at a loss that is not finite.
+    `training.train` says how, what `save_to` and `accelerator` are, and which errors are raised.
     """
-    from transformers import get_linear_schedule_with_warmup
-
-    trained = [p for p in classifier.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=0.01)
-    schedule = get_linear_schedule_with_warmup(optimiser, max(1, recipe.steps // 10), recipe.steps)
-    order = _order(len(rows), recipe.batch, np.random.default_rng([seed, 1]))
+    if recipe.challenger_weight and classifier.head.out_features < 2:
+        raise InputError("challenger_weight needs at least 2 classes; set it to 0")
     target = torch.as_tensor(np.asarray(labels), dtype=torch.long)
-    losses = []
-    classifier.train()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)  # dropout of the base model
-        for step in range(recipe.steps):
-            chosen = next(order)
-            ids, mask = tokens.batch(rows[chosen])
-            loss = nn.functional.cross_entropy(classifier(ids, mask), target[chosen].to(ids.device))
-            loss.backward()
-            nn.utils.clip_grad_norm_(trained, 1.0)
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad(set_to_none=True)
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise FloatingPointError(f"loss is {losses[-1]} at step {step}; lower the rate ({recipe.rate})")
-    return losses
+    objective = objectives.ClassObjective(tokens, np.asarray(rows), target, recipe.challenger_weight)
+    return train(classifier, objective, recipe, seed, save_to, accelerator)
 
 
-def _order(n: int, batch: int, rng: np.random.Generator):
-    """Endless batches of indices below n, every index once per shuffled epoch."""
-    queue = np.empty(0, dtype=int)
-    while True:
-        while len(queue) < min(batch, n):
-            queue = np.concatenate([queue, rng.permutation(n)])
-        yield queue[:batch]
-        queue = queue[batch:]
+def fit_answers(generator: nn.Module, answers: objectives.Answers, rows: np.ndarray, labels: np.ndarray, recipe: Recipe,
+                seed: int, challengers: np.ndarray | None = None, save_to: Path | None = None,
+                accelerator: Any = None) -> list[float]:
+    """Train to write answers.answers[labels] after answers.prompts[rows]; returns the loss of every step.
+
+    `challengers` (len(rows),) index the wrong answers that came with the labels (`objectives.hardest_wrong`), needed
+    when `recipe.challenger_weight` > 0. `training.train` says the rest. InputError when they are missing or right.
+    """
+    labels, challengers = np.asarray(labels), None if challengers is None else np.asarray(challengers)
+    if recipe.challenger_weight and (challengers is None or (challengers == labels).any()):
+        raise InputError("challenger_weight needs challengers, one wrong answer per label (objectives.hardest_wrong)")
+    objective = objectives.AnswerObjective(answers, np.asarray(rows), labels, recipe.challenger_weight, challengers)
+    return train(generator, objective, recipe, seed, save_to, accelerator)
 
 
 def predict(classifier: Classifier, tokens: Tokens, size: int = 64) -> np.ndarray:
@@ -119,7 +131,10 @@ def predict(classifier: Classifier, tokens: Tokens, size: int = 64) -> np.ndarra
 
 
 def save_adapter(classifier: Classifier, folder: Path, label_names: tuple[str, ...]) -> None:
-    """Write a standard PEFT folder (plain `peft` opens it), with the head and its label names beside the adapter."""
+    """Write a standard PEFT folder (plain `peft` opens it), with the head and its label names beside the adapter.
+
+    A generator needs no function of its own: its `save_pretrained` writes the same folder without a head.
+    """
     from safetensors.torch import save_file
 
     classifier.backbone.save_pretrained(folder)
@@ -130,16 +145,31 @@ def save_adapter(classifier: Classifier, folder: Path, label_names: tuple[str, .
 
 def load_adapter(model: Model, folder: Path) -> tuple[Classifier, tuple[str, ...]]:
     """Open what `save_adapter` wrote, on top of the base model: the classifier and its label names."""
-    from peft import PeftModel
     from safetensors.torch import load_file
 
+    if not (Path(folder) / "head.safetensors").is_file():
+        raise InputError(f"{folder} holds no head.safetensors; an adapter without a head is opened by load_generator")
     state = load_file(Path(folder) / "head.safetensors")
     head = _blank_head(*reversed(state["weight"].shape))
     head.load_state_dict(state)
-    with _one_warning_less():
-        backbone = PeftModel.from_pretrained(load_backbone(model), folder)
+    backbone = _open(load_backbone(model), folder)
     names = tuple(json.loads((Path(folder) / "labels.json").read_text()))
     return Classifier(backbone, head).to(device()).eval(), names
+
+
+def load_generator(model: Model, folder: Path) -> nn.Module:
+    """Open a PEFT folder, written here or by plain `peft`, on top of the causal base model."""
+    return _open(_load_causal(model), folder).to(device()).eval()
+
+
+def _open(base: nn.Module, folder: Path) -> nn.Module:
+    from peft import PeftModel
+
+    for name in ("adapter_config.json", "adapter_model.safetensors"):  # peft would also read formats that run code
+        if not (Path(folder) / name).is_file():
+            raise InputError(f"{folder} holds no {name}; it is no PEFT folder in safetensors format")
+    with _one_warning_less():
+        return PeftModel.from_pretrained(base, folder)
 
 
 @contextlib.contextmanager

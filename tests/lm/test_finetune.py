@@ -1,13 +1,19 @@
 """Features, LoRA training, and the adapter folder, on Pocket."""
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from stackelberg_lib.data import sets
 from stackelberg_lib.errors import InputError
-from stackelberg_lib.lm import adapt, features, finetune, registry
+from stackelberg_lib.lm import adapt, features, finetune, objectives, registry, training
 from stackelberg_lib.lm.finetune import Recipe
+from stackelberg_lib.pool.oracle import LabelOracle
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ def test_training_fits_its_rows_and_repeats(task):
 
 
 def test_every_row_is_visited_once_per_epoch():
-    order = finetune._order(10, 4, np.random.default_rng(0))
+    order = training.order(10, 4, np.random.default_rng(0))
     seen = np.concatenate([next(order) for _ in range(5)])
     assert sorted(seen[:10]) == sorted(seen[10:20]) == list(range(10))
 
@@ -87,16 +93,29 @@ def test_loss_that_is_not_finite_stops_training(task):
         finetune.fit(classifier, task.train, np.arange(8), task.data.train_labels[:8], Recipe(steps=2), 0)
 
 
-def test_rank_zero_is_refused(task):
-    with pytest.raises(InputError, match="rank=0 must be at least 1"):
-        finetune.lora_classifier(task.model, 32, 0, 0)
+@pytest.mark.parametrize(("rank", "targets", "message"), [
+    (0, "all-linear", "rank=0 must be at least 1"),
+    (4, "query", "no linear layer is called 'query'; this model has down_proj, gate_proj, k_proj"),
+    (4, ["q_proj", "value"], "no linear layer is called 'value'"),
+])
+def test_adapters_that_cannot_be(task, rank, targets, message):
+    for build in (lambda: finetune.lora_classifier(task.model, 32, rank, 0, targets),
+                  lambda: finetune.lora_generator(task.model, rank, 0, targets)):
+        with pytest.raises(InputError, match=message) as caught:
+            build()
+        assert "\n" not in str(caught.value)
+
+
+def test_named_targets_are_the_only_ones_adapted(task):
+    names = [n for n, p in finetune.lora_generator(task.model, 4, 0, "q_proj").named_parameters() if p.requires_grad]
+    assert len(names) == 10 and all(".q_proj.lora_" in n for n in names)
 
 
 def test_fit_equals_the_loop_written_out(task):
     rows, labels, recipe = np.arange(40), task.data.train_labels[:40], Recipe(steps=8, batch=16)
     ours, plain = (finetune.lora_classifier(task.model, 32, 8, 0) for _ in range(2))
     losses = finetune.fit(ours, task.train, rows, labels, recipe, 5)
-    order = finetune._order(40, 16, np.random.default_rng([5, 1]))
+    order = training.order(40, 16, np.random.default_rng([5, 1]))
     weights = [w for w in plain.parameters() if w.requires_grad]
     optimiser, expected = torch.optim.AdamW(weights, weight_decay=0.01), []
     plain.train()
@@ -114,3 +133,136 @@ def test_fit_equals_the_loop_written_out(task):
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
     for a, b in zip((w for w in ours.parameters() if w.requires_grad), weights, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_hardest_wrong_class_enters_the_loss(task):
+    rows, labels, recipe = np.arange(6), task.data.train_labels[:6], Recipe(steps=1, batch=6, challenger_weight=0.5)
+    classifier = finetune.lora_classifier(task.model, 32, 8, 0)
+    with torch.no_grad():
+        classifier.head.weight.normal_(generator=torch.Generator().manual_seed(1))
+        classifier.head.bias[labels[0]] = 60.0  # here gold has the highest logit, elsewhere a wrong class has
+    logits = classifier(*task.train.batch(rows)).detach().numpy().astype(float)
+    gold = logits[rows, labels]
+    entropy = np.log(np.exp(logits).sum(1)) - gold
+    logits[rows, labels] = -np.inf
+    expected = np.mean(entropy + 0.5 * np.log1p(np.exp(logits.max(1) - gold)))
+    assert finetune.fit(classifier, task.train, rows, labels, recipe, 0)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_challenger_needs_a_wrong_class(task):
+    with pytest.raises(InputError, match="needs at least 2 classes"):
+        finetune.fit(finetune.lora_classifier(task.model, 1, 2, 0), task.train, np.arange(4), np.zeros(4, int),
+                     Recipe(steps=1, challenger_weight=1), 0)
+
+
+class Pull:
+    """An objective that pulls one weight to the rows' targets (n,); it writes down for which rows it was asked."""
+
+    def __init__(self, targets):
+        self.targets, self.learned, self.looked = torch.as_tensor(targets, dtype=torch.float32), set(), set()
+
+    def __len__(self):
+        return len(self.targets)
+
+    def digest(self):
+        return str(self.targets.tolist())
+
+    def part(self, module, mine, whole):
+        (self.learned if torch.is_grad_enabled() else self.looked).update(mine.tolist())
+        return ((module.weight[0, 0] - self.targets[mine]) ** 2).sum() / len(whole)
+
+
+def one_weight():
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    return module
+
+
+def test_early_stop_on_bought_labels_returns_to_the_best_weights():
+    oracle = LabelOracle(np.zeros(100, dtype=int), 40)
+    oracle.buy(np.arange(40))
+    learn, held = training.split(oracle.spent, 0.25, 3)
+    assert len(held) == 10 and sorted([*learn, *held]) == list(range(40))  # the validation part is of the bought ones
+    targets = np.ones(40)
+    targets[held] = 0.3  # what is learned helps here up to 0.3 and then harms
+    recipe = Recipe(steps=200, batch=8, rate=0.02, validation=0.25, every=4, patience=3)
+    module, objective = one_weight(), Pull(targets)
+    losses = training.train(module, objective, recipe, 3)
+    assert objective.learned == set(learn) and objective.looked == set(held)
+    assert module.weight.item() == pytest.approx(0.3, abs=0.05)
+    assert len(losses) < 60 and losses[-1] < (1 - 0.35) ** 2  # three looks beyond the best one
+    module, objective = one_weight(), Pull(targets)
+    training.train(module, objective, Recipe(steps=200, batch=8, rate=0.02), 3)
+    assert objective.learned == set(range(40)) and module.weight.item() > 0.7
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (dict(validation=1.0), "validation=1.0 leaves 0 rows"), (dict(validation=-0.1), "validation at least 0"),
+    (dict(patience=0), "must be at least 1"), (dict(batch=0), "must be at least 1"),
+])
+def test_recipes_that_fit_no_row(change, message):
+    with pytest.raises(InputError, match=message):
+        training.train(one_weight(), Pull(np.ones(8)), Recipe(**change), 0)
+
+
+def test_gradient_checkpointing_computes_the_same(task):
+    plain, again = (finetune.lora_classifier(task.model, 32, 8, 0) for _ in range(2))
+    rows, labels, calls = np.arange(16), task.data.train_labels[:16], []
+    layer = again.backbone.get_base_model().layers[0].mlp
+    layer.register_forward_pre_hook(lambda *_: calls.append(1))
+    expected = finetune.fit(plain, task.train, rows, labels, Recipe(steps=3, batch=16), 0)
+    got = finetune.fit(again, task.train, rows, labels, Recipe(steps=3, batch=16, recompute=True), 0)
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    assert len(calls) == 6  # forward, and once more on the way back
+
+
+def test_bfloat16_autocast_is_near_float32(task):
+    losses = []
+    for bf16 in (False, True):
+        classifier = finetune.lora_classifier(task.model, 32, 8, 0)
+        losses.append(finetune.fit(classifier, task.train, np.arange(16), task.data.train_labels[:16],
+                                   Recipe(steps=4, batch=16, bf16=bf16), 0))
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
+
+
+def both_objectives(accelerator=None):
+    """Loss curves, and the norm of every gradient before clipping, of a short training with either objective."""
+    data, model = sets.load("pocketdesk", 0), registry.resolve("pocket")
+    texts, labels, recipe = data.train_texts[:40], data.train_labels[:40], Recipe(5, 7, challenger_weight=0.3)
+    names, rows, norms = [" " + name for name in data.label_names], np.arange(40), []
+    clip = torch.nn.utils.clip_grad_norm_
+    with pytest.MonkeyPatch.context() as patch:  # AdamW and clipping would hide a wrong scale
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *args: norms.append(float(clip(*args))))
+        classifier, generator = finetune.lora_classifier(model, 32, 8, 0), finetune.lora_generator(model, 8, 0)
+        losses = [finetune.fit(classifier, features.Tokens(model, texts), rows, labels, recipe, 1,
+                               accelerator=accelerator),
+                  finetune.fit_answers(generator, objectives.Answers(model, texts, names), rows, labels, recipe, 1,
+                                       (labels + 1) % 32, accelerator=accelerator)]
+    return losses, norms
+
+
+TWO = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from accelerate import Accelerator
+from test_finetune import both_objectives
+accelerator = Accelerator(cpu=True)
+result = both_objectives(accelerator)
+if accelerator.is_main_process:
+    print(json.dumps([accelerator.num_processes, *result]))
+"""
+
+
+def test_two_processes_train_as_one(tmp_path):
+    (tmp_path / "two.py").write_text(TWO)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "two.py",
+               os.path.dirname(__file__)]
+    child = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+                             stdout=subprocess.PIPE)
+    losses, norms = both_objectives()
+    processes, *theirs = json.loads(child.communicate(timeout=600)[0].splitlines()[-1])
+    assert processes == 2
+    np.testing.assert_allclose(theirs[0], losses, rtol=1e-4)
+    np.testing.assert_allclose(theirs[1], norms, rtol=1e-3)
+    assert len(norms) == 10
