@@ -1,0 +1,116 @@
+"""Pictures of lesson 07: the first step at every rank, accuracy by rank, module and method, and learned spectra."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import t
+
+from stackelberg_lib.plots.intervals import mean_interval
+
+# Ways of training and of scaling are no arms of the game; lightness, line and marker tell them apart in grey too.
+WAYS = {
+    "full": dict(color="#1b7f3b", linestyle="-", marker="s"),
+    "LoRA": dict(color="#0b3c8c", linestyle="--", marker="o"),
+    "head only": dict(color="#9a9a9a", linestyle=":", marker="^"),
+}
+SCALES = {
+    "alpha": dict(color="#d1670a", linestyle="-.", marker="^", label=r"$\alpha$ (no division)"),
+    "alpha/sqrt(r)": dict(color="#9a9a9a", linestyle="--", marker="s", label=r"$\alpha/\sqrt{r}$"),
+    "alpha/r": dict(color="#0b3c8c", linestyle="-", marker="o", label=r"$\alpha/r$"),
+}
+
+
+def interval(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, low and high end of the 95 % t interval over axis 0 of x (seeds, ...), for few seeds."""
+    return mean_interval(x, float(t.ppf(0.975, len(x) - 1)))
+
+
+def draw_first_step(ranks: list[int], change: dict[str, np.ndarray], predicted: np.ndarray, title: str, caption: str):
+    """How far one AdamW step moves a layer's output, by rank; change: scale -> (seeds, ranks). Returns the figure."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    for name, values in change.items():
+        _with_interval(ax, ranks, values, SCALES[name])
+    ax.plot(ranks, predicted, color="black", linewidth=0.9, label="predicted")
+    ax.set(xscale="log", yscale="log", xlabel="rank r (log scale)",
+           ylabel="largest change of an output (log scale)")
+    ax.set_xticks(ranks, [str(r) for r in ranks])
+    ax.minorticks_off()
+    ax.legend(fontsize=9)
+    return _titled(fig, title, caption)
+
+
+def draw_ranks(ranks: list[int], accuracy: np.ndarray, others: dict[str, np.ndarray], title: str, caption: str):
+    """Test accuracy (seeds, ranks) against rank; others: "full", "head only" -> (seeds,), drawn level."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    for seed, row in enumerate(accuracy):
+        ax.plot(ranks, row, color="#0b3c8c", alpha=0.25, linewidth=0.8, label="single seeds" if seed == 0 else None)
+    _with_interval(ax, ranks, accuracy, {**WAYS["LoRA"], "label": "LoRA, all linear layers"})
+    for name, values in others.items():
+        look = {**WAYS[name], "marker": None}
+        ax.axhline(values.mean(), label=name, **look)
+    ax.set(xscale="log", xlabel="rank r (log scale)", ylabel="test accuracy")
+    ax.set_xticks(ranks, [str(r) for r in ranks])
+    ax.minorticks_off()
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return _titled(fig, title, caption)
+
+
+def draw_modules(accuracy: dict[str, np.ndarray], parameters: dict[str, int], title: str, caption: str):
+    """Test accuracy by which modules are adapted; accuracy: name -> (seeds,), a dot a seed, mean and interval."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(7.2, 3.4))
+    for place, values in enumerate(accuracy.values()):
+        mean, low, high = interval(values)
+        ax.plot(values, np.full(len(values), place + 0.18), ".", color="#9a9a9a")
+        ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], color="#0b3c8c", marker="o", capsize=3)
+    names = [f"{name}\n({parameters[name]:,} trained)" for name in accuracy]
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="test accuracy", ylim=(-0.5, len(names) - 0.5))
+    return _titled(fig, title, caption)
+
+
+def draw_labels(labels: list[int], accuracy: dict[str, np.ndarray], title: str, caption: str):
+    """Test accuracy against labels by way of training; accuracy: name -> (seeds, labels). Returns the figure."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    for name, values in accuracy.items():
+        _with_interval(ax, labels, values, {**WAYS[name], "label": name})
+    ax.set(xscale="log", xlabel="labels (log scale)", ylabel="test accuracy")
+    ax.set_xticks(labels, [str(n) for n in labels])
+    ax.minorticks_off()
+    ax.legend(fontsize=9)
+    return _titled(fig, title, caption)
+
+
+def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
+    """Singular values of learned updates over their largest; spectra: name -> (layers, n), mean over the layers."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    looks = ({"color": "#1b7f3b", "linestyle": "-"}, {"color": "#0b3c8c", "linestyle": "--"},
+             {"color": "#d1670a", "linestyle": ":"})
+    for look, (name, values) in zip(looks, spectra.items(), strict=True):
+        shares = (values / values[:, :1]).mean(0)
+        ax.plot(np.arange(1, shares.size + 1), np.maximum(shares, 1e-9), label=name, **look)
+    ax.set(xscale="log", yscale="log", ylim=(1e-5, 1.5), xlabel="index of the singular value (log scale)",
+           ylabel="over the largest (log scale)")
+    ax.legend(fontsize=9, loc="lower left")
+    return _titled(fig, title, caption)
+
+
+def _with_interval(ax, x, values: np.ndarray, look: dict) -> None:
+    mean, low, high = interval(values)
+    ax.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+    ax.plot(x, mean, **look)
+
+
+def _titled(fig, title: str, caption: str):
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)
+    fig.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#555555")
+    return fig
