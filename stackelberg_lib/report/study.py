@@ -18,8 +18,7 @@ import numpy as np
 
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.pool.strategies import STRATEGIES
-
-RESULTS = Path(__file__).resolve().parents[2] / "results"
+from stackelberg_lib.report.recorded import RESULTS
 
 
 def path_of(data: str, model: str) -> Path:
