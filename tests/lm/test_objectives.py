@@ -153,6 +153,21 @@ def test_without_end_token_candidates_are_still_ranked(deaf, generator):
     assert set(objectives.decode(generator, answers)) <= {0, 1, 2}
 
 
+def test_a_prompt_does_not_end_before_its_answer(tmp_path):
+    """Some tokenizers close every text with the end token; the answer then follows the text, not the end."""
+    folder = tmp_path / "pocket"
+    shutil.copytree(POCKET.folder, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    closing = tokenizer["post_processor"]
+    closing["single"].append({"SpecialToken": {"id": "</s>", "type_id": 0}})
+    closing["special_tokens"]["</s>"] = {"id": "</s>", "ids": [2], "tokens": ["</s>"]}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    ending, plain = (objectives.Answers(m, ["hello", "my card"], NAMES)
+                     for m in (registry.resolve(str(folder)), POCKET))
+    assert ending.prompts == plain.prompts and ending.answers == plain.answers
+    assert plain.answers[0][-1] == 2 and 2 not in plain.answers[0][:-1]
+
+
 def test_prompt_beyond_the_context():
     late = len(objectives.Answers(POCKET, [], [" late"]).answers[0]) - 1
     room = (128 - 1 - (late + 1)) // late  # the start token, and the answer with its end
