@@ -66,7 +66,8 @@ def compare(case: dict, repeat: int) -> dict:
     first = runs[0]["ours"]
     peak = next((p for key, p in PEAK.items() if key in first["device"]), None)
     mfu = [run["ours"]["flops"] / run["ours"]["seconds"] / peak for run in runs] if peak and "flops" in first else [0]
-    return {"case": case, "device": first["device"], "tokens_per_second": speed, "memory": memory, "curves": curves,
+    told = {key: value for key, value in case.items() if key != "model"}  # a folder of this machine
+    return {"case": told, "device": first["device"], "tokens_per_second": speed, "memory": memory, "curves": curves,
             "lower_bound": {name: lower_bound([a / b for a, b in zip(speed["ours"], speed[name], strict=True)])
                             for name in names[1:]},
             "memory_ratio": memory["ours"] / min(memory[name] for name in names[1:]), "loss_gap": gap,
