@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stackelberg_lib.pool.clusters import k_means
-from stackelberg_lib.pool.kernel import GAMMA, gaussian, squared_distances
+from stackelberg_lib.pool.kernel import GAMMA, Kernel, gaussian, multiscale, squared_distances
 from stackelberg_lib.pool.latency import first_largest
 from stackelberg_lib.pool.view import Pool, blocks, rounding
 
@@ -39,16 +39,16 @@ def k_center(pool: Pool, budget: int) -> np.ndarray:
 
 
 def facility_location(pool: Pool, budget: int) -> np.ndarray:
-    """Maximise sum_j max over bought i of k(i, j) greedily (Bhatt et al. 2024), k the Gaussian of `kernel`."""
-    return _facility(pool, np.ones(len(pool.h)), budget)
+    """Maximise sum_j max over bought i of k(i, j) greedily (Bhatt et al. 2024), k the Gaussian of scale GAMMA."""
+    return _facility(pool, np.ones(len(pool.h)), budget, lambda a, b: gaussian(a, b, GAMMA))
 
 
 def coverage(pool: Pool, budget: int) -> np.ndarray:
-    """Facility location in which row j counts by what it can still lose, p_j = 1 - margin_j (THEORY 6)."""
-    return _facility(pool, pool.weights(), budget)
+    """Facility location in which row j counts by what it can still lose, p_j = 1 - margin_j (THEORY 6); all scales."""
+    return _facility(pool, pool.weights(), budget, multiscale)
 
 
-def _facility(pool: Pool, weights: np.ndarray, budget: int) -> np.ndarray:
+def _facility(pool: Pool, weights: np.ndarray, budget: int, kernel: Kernel) -> np.ndarray:
     """Lazy greedy (Minoux 1978): gains only fall, so an old gain is an upper bound and few rows are looked at again.
 
     O(N T m) once, T = min(N, TARGETS) rows to be covered.
@@ -58,11 +58,11 @@ def _facility(pool: Pool, weights: np.ndarray, budget: int) -> np.ndarray:
     aims, p, cover = h[rows], weights[rows].astype(np.float32), np.zeros(len(rows), dtype=np.float32)
 
     def gains(some):
-        value = np.maximum(gaussian(h[some], aims, GAMMA) - cover, 0.0) @ p
+        value = np.maximum(kernel(h[some], aims) - cover, 0.0) @ p
         return np.where(value > 0.1 * SLACK * p.sum(), value, 0.0)  # below: rounding, all is covered
 
     for part in blocks(len(pool.bought), 512):
-        cover = np.maximum(cover, gaussian(h[pool.bought[part]], aims, GAMMA).max(0))
+        cover = np.maximum(cover, kernel(h[pool.bought[part]], aims).max(0))
     bound = np.concatenate([gains(part) for part in blocks(len(h), 512)])
     fresh = np.ones(len(h), dtype=bool)
     for _ in range(budget):
@@ -75,7 +75,7 @@ def _facility(pool: Pool, weights: np.ndarray, budget: int) -> np.ndarray:
             bound[some], fresh[some] = gains(some), True
         i = first_largest(bound, allowed, SLACK)
         allowed[i] = False
-        cover = np.maximum(cover, gaussian(h[i:i + 1], aims, GAMMA)[0])
+        cover = np.maximum(cover, kernel(h[i:i + 1], aims)[0])
         fresh[:] = False
         picks.append(i)
     return np.array(picks)

@@ -1,4 +1,6 @@
-"""Kernel mass latency: mass latency with k(x, x') = exp(-gamma |h - h'|^2) in place of the inner product.
+"""Kernel mass latency: mass latency with a Gaussian kernel of many scales in place of the inner product,
+
+    k(x, x') = mean over gamma in SCALES of exp(-gamma |h - h'|^2).
 
 With k_t the posterior kernel after the bought labels, lambda times the potential of `latency` is sum_j p_j k_t(j, j),
 and buying label i lowers it by exactly
@@ -15,12 +17,17 @@ then is 4 N M bytes beside the features, and 4 BLOCK (2 m + 3 M) to work in: N =
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from stackelberg_lib.pool.latency import MassLatency, greedy
-from stackelberg_lib.pool.view import LAMBDA, Pool, blocks
+from stackelberg_lib.pool.view import Pool, blocks
 
-GAMMA = 1.0  # for features of root-mean-square norm 1 (tuned on banking77 with MiniLM, like LAMBDA)
+GAMMA = 1.0  # a single scale, for features of root-mean-square norm 1 (tuned on banking77 with MiniLM, like LAMBDA)
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # each twice the one before: from classes far apart to near-duplicates
+Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows (n, m) and (k, m) to (n, k), 1 for equal rows
+RIDGE = 0.03   # lambda beside a kernel of variance 1 (tuned like GAMMA, on PocketDesk too)
 EXACT = 4096
 LANDMARKS = 1024
 
@@ -28,16 +35,16 @@ LANDMARKS = 1024
 class KernelMass:
     """Greedy minimisation of sum_j p_j k_t(j, j) with the exact kernel, one label at a time.
 
-    features (N, m), weights (N,) >= 0, lam > 0, gamma > 0; `bought` are rows whose labels are known. A label adds one
-    column, as in a pivoted Cholesky factorisation; the kernel matrix itself is not touched again.
+    features (N, m), weights (N,) >= 0, lam > 0; `bought` are rows whose labels are known. A label adds one column, as
+    in a pivoted Cholesky factorisation; the kernel matrix itself is not touched again.
     """
 
     slack = 1e-9
 
-    def __init__(self, features: np.ndarray, weights: np.ndarray, lam: float, gamma: float, bought: np.ndarray):
+    def __init__(self, features: np.ndarray, weights: np.ndarray, lam: float, kernel: Kernel, bought: np.ndarray):
         self.p, self.lam = weights, lam
         features = features.astype(float, copy=False)
-        self.K = gaussian(features, features, gamma)
+        self.K = kernel(features, features)
         if len(bought):
             root = np.linalg.cholesky(self.K[np.ix_(bought, bought)] + lam * np.eye(len(bought)))
             known = np.linalg.solve(root, self.K[bought])
@@ -68,30 +75,31 @@ class KernelMass:
 
 
 def kernel_mass(pool: Pool, budget: int) -> np.ndarray:
-    """Largest kernel mass latency first (THEORY 6); above EXACT rows with landmarks drawn by rng."""
+    """Largest kernel mass latency first (THEORY 6), p_j = (1 - margin_j)^2; above EXACT rows with landmarks by rng."""
+    p = pool.weights() ** 2
     if len(pool.h) <= EXACT:
-        state = KernelMass(pool.h, pool.weights(), LAMBDA, GAMMA, pool.bought)
+        state = KernelMass(pool.h, p, RIDGE, multiscale, pool.bought)
     else:
         rows = np.sort(pool.rng.choice(len(pool.h), LANDMARKS, replace=False))
-        z = landmark_features(pool.h, rows, GAMMA)
+        z = landmark_features(pool.h, rows, multiscale)
         missed = np.maximum(1.0 - np.einsum("nm,nm->n", z, z), 0.0)
-        state = MassLatency(z, pool.weights(), LAMBDA, pool.bought, missed / LAMBDA)
+        state = MassLatency(z, p, RIDGE, pool.bought, missed / RIDGE)
     return greedy(state, pool.open, budget)
 
 
-def landmark_features(h: np.ndarray, rows: np.ndarray, gamma: float) -> np.ndarray:
+def landmark_features(h: np.ndarray, rows: np.ndarray, kernel: Kernel) -> np.ndarray:
     """z (N, M) float32 with z z^T = K_NM K_MM^+ K_MN: the kernel of all rows, seen through landmarks `rows` (M,).
 
     Directions of K_MM below 1e-6 of the largest are left out: float32 cannot tell them from nothing.
     """
     middle = h.mean(0)  # distances do not feel it, float32 does
     marks = (h[rows] - middle).astype(np.float32)
-    values, vectors = np.linalg.eigh(gaussian(marks.astype(float), marks.astype(float), gamma))
+    values, vectors = np.linalg.eigh(kernel(marks.astype(float), marks.astype(float)))
     kept = values > 1e-6 * values[-1]
     root = (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
     z = np.empty((len(h), root.shape[1]), dtype=np.float32)
     for part in blocks(len(h)):
-        z[part] = gaussian((h[part] - middle).astype(np.float32), marks, gamma) @ root
+        z[part] = kernel((h[part] - middle).astype(np.float32), marks) @ root
     return z
 
 
@@ -109,3 +117,14 @@ def gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     d = squared_distances(a, b)
     d *= -gamma
     return np.exp(d, out=d)
+
+
+def multiscale(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Mean of exp(-gamma |a_i - b_j|^2) over SCALES, (n, k); each term is the square of the one before."""
+    term = gaussian(a, b, SCALES[0])
+    total = term.copy()
+    for _ in SCALES[1:]:
+        term *= term
+        total += term
+    total /= len(SCALES)
+    return total

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from stackelberg_lib.pool import clusters, coverage, propose, strategies
 from stackelberg_lib.pool.kernel import GAMMA
 from stackelberg_lib.pool.latency import RADIUS
-from stackelberg_lib.pool.view import LAMBDA, blocks
+from stackelberg_lib.pool.view import HEAD, LAMBDA, blocks, fit_head
 
 RNG = np.random.default_rng
 N = 40
@@ -70,11 +70,24 @@ def test_uncertainty_rules_sort_by_their_score(pool):
 def test_without_a_model_a_logistic_head_is_fitted(pool, rule):
     h, y, _ = pool
     y = np.where(np.arange(N) < 12, np.arange(N) % 3, -1)
-    p = LogisticRegression(C=1 / LAMBDA, max_iter=1000).fit(h[:12], y[:12]).predict_proba(h)
+    p = LogisticRegression(C=HEAD, max_iter=1000).fit(h[:12], y[:12]).predict_proba(h)
     asked = propose(h, 8, y, rng=RNG(0), strategy=rule, probabilities=p).tolist()
     assert propose(h, 8, y, rng=RNG(0), strategy=rule).tolist() == asked
     flat = np.full((N, 3), 1 / 3)
     assert propose(h, 8, y, rng=RNG(0), strategy=rule, probabilities=flat).tolist() != asked
+
+
+def test_the_head_knows_its_classes_only():
+    h, y = RNG(1).normal(size=(N, 4)), np.array([1, 4, 6] * 13 + [1])
+    p = fit_head(h, y, 8)(h)
+    assert p.shape == (N, 8) and not p[:, [0, 2, 3, 5, 7]].any()
+    expected = LogisticRegression(C=HEAD, max_iter=1000).fit(h, y).predict_proba(h)
+    np.testing.assert_allclose(p[:, [1, 4, 6]], expected, rtol=1e-9)
+    two = fit_head(h[:20], y[:20] % 2, 2)(h)
+    expected = LogisticRegression(C=HEAD, max_iter=1000).fit(h[:20], y[:20] % 2).predict_proba(h)
+    np.testing.assert_allclose(two, expected, rtol=1e-9)
+    alone = fit_head(h[:3], np.full(3, 2), 4)(h)
+    assert (alone == np.eye(4)[2]).all()
 
 
 @pytest.mark.parametrize("rule", ["margin", "entropy", "least_confidence", "badge"])
@@ -88,9 +101,19 @@ def test_before_two_classes_a_random_batch(rule, labels):
 @pytest.mark.parametrize("rule", ["coverage", "facility_location"])
 def test_facility_location_is_the_greedy_one(pool, rule):
     h, _, p = pool
-    K = np.exp(-GAMMA * np.sum((h[:, None] - h) ** 2, axis=2))
-    weights = 1 - gap(p) if rule == "coverage" else np.ones(N)
+    D = np.sum((h[:, None] - h) ** 2, axis=2)
+    scales, weights = ((0.25, 0.5, 1, 2, 4), 1 - gap(p)) if rule == "coverage" else ((GAMMA,), np.ones(N))
+    K = np.mean([np.exp(-g * D) for g in scales], axis=0)
     assert pick(rule, pool, 12) == greedily(lambda bought, i: weights @ K[[*bought, i]].max(0), [2, 9, 11], 12)
+
+
+def test_llf_covers_first_and_then_lowers_the_potential(pool):
+    h, _, p = pool
+    blank, one = np.full(N, -1), np.where(np.arange(N) < 3, 4, -1)
+    for y in (blank, one):
+        asked = [propose(h, 8, y, rng=RNG(0), strategy=rule).tolist() for rule in ("llf", "coverage", "kernel_mass")]
+        assert asked[0] == asked[1] != asked[2]
+    assert pick("llf", pool, 8) == pick("kernel_mass", pool, 8) != pick("coverage", pool, 8)
 
 
 def test_k_center_takes_the_farthest_row(pool):
