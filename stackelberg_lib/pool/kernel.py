@@ -75,8 +75,8 @@ class KernelMass:
 
 
 def kernel_mass(pool: Pool, budget: int) -> np.ndarray:
-    """Largest kernel mass latency first (THEORY 6), p_j = (1 - margin_j)^2; above EXACT rows with landmarks by rng."""
-    p = pool.weights() ** 2
+    """Largest kernel mass latency first (THEORY 6); above EXACT rows with landmarks drawn by rng."""
+    p = pool.weights()
     if len(pool.h) <= EXACT:
         state = KernelMass(pool.h, p, RIDGE, multiscale, pool.bought)
     else:

@@ -11,14 +11,13 @@ from stackelberg_lib.pool.clusters import kmeans_margin, stratified, typiclust
 from stackelberg_lib.pool.coverage import coverage, facility_location, k_center, probcover
 from stackelberg_lib.pool.kernel import kernel_mass
 from stackelberg_lib.pool.latency import mass, point
-from stackelberg_lib.pool.llf import llf
 from stackelberg_lib.pool.uncertainty import entropy, first, least_confidence, margin, random
 from stackelberg_lib.pool.view import LAMBDA, UNLABELLED, Pool, blocks
 
 __all__ = ["LAMBDA", "RULES", "STRATEGIES", "UNLABELLED", "propose"]
 
 RULES = {rule.__name__: rule for rule in (
-    llf, mass, margin, random, kernel_mass, point, coverage, facility_location, stratified, first, entropy,
+    mass, margin, random, kernel_mass, point, coverage, facility_location, stratified, first, entropy,
     least_confidence, k_center, badge, bait, typiclust, probcover, kmeans_margin)}
 STRATEGIES = ("mass", "margin", "random")  # the arms of the fine-tuning study
 SINGLE = 2**26  # pools of more numbers than this (half a gigabyte) are held in float32

@@ -18,7 +18,7 @@ from stackelberg_lib.errors import InputError
 from stackelberg_lib.report import pool_study
 from stackelberg_lib.report.study import interval
 
-OURS = "llf"
+OURS = "coverage"
 
 
 class Row(NamedTuple):

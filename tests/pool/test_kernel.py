@@ -72,7 +72,7 @@ def test_picks_equal_brute_force():
     margins = RNG(2).random(30)
     scaled, bought = h / np.sqrt((h**2).sum(1).mean()), [2, 9]
     for _ in range(6):
-        value = [dense(scaled, (1 - margins)**2, RIDGE, many, [*bought, i]) if i not in bought else np.inf
+        value = [dense(scaled, 1 - margins, RIDGE, many, [*bought, i]) if i not in bought else np.inf
                  for i in range(30)]
         bought.append(int(np.argmin(value)))
     assert propose(h, 6, y, rng=RNG(0), strategy="kernel_mass", margins=margins).tolist() == bought[2:]

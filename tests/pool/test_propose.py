@@ -100,7 +100,7 @@ def test_scaling_the_features_changes_nothing():
     (dict(features=np.eye(3), budget=3, labels=[-1, 0, -1]), "from 1 to 2"),
     (dict(features=np.eye(3), budget=1, labels=[0, 1]), "labels has shape"),
     (dict(features=np.eye(3), budget=1, labels=[0.5, -1, -1]), "whole numbers"),
-    (dict(features=np.eye(3), budget=1, strategy="best"), "use one of llf, mass, margin, random"),
+    (dict(features=np.eye(3), budget=1, strategy="best"), "use one of mass, margin, random"),
     (dict(features=np.eye(3), budget=1, margins=[0, 0, 2]), "margins has shape"),
 ])
 def test_bad_input(arguments, message):

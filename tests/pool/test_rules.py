@@ -107,15 +107,6 @@ def test_facility_location_is_the_greedy_one(pool, rule):
     assert pick(rule, pool, 12) == greedily(lambda bought, i: weights @ K[[*bought, i]].max(0), [2, 9, 11], 12)
 
 
-def test_llf_covers_first_and_then_lowers_the_potential(pool):
-    h, _, p = pool
-    blank, one = np.full(N, -1), np.where(np.arange(N) < 3, 4, -1)
-    for y in (blank, one):
-        asked = [propose(h, 8, y, rng=RNG(0), strategy=rule).tolist() for rule in ("llf", "coverage", "kernel_mass")]
-        assert asked[0] == asked[1] != asked[2]
-    assert pick("llf", pool, 8) == pick("kernel_mass", pool, 8) != pick("coverage", pool, 8)
-
-
 def test_k_center_takes_the_farthest_row(pool):
     h = pool[0]
     D = np.sqrt(np.sum((h[:, None] - h) ** 2, axis=2))

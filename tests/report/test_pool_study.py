@@ -55,7 +55,7 @@ def test_no_test_label_is_read_before_the_last_purchase(world, monkeypatch):
         return bought
 
     monkeypatch.setattr(pool_study, "buy", buy)
-    for strategy in ("llf", "badge"):
+    for strategy in ("coverage", "badge"):
         sealed.open = False
         line = pool_study.run(Cell("x", "y", "own", strategy, 0))
         assert len(line["accuracy"]) == 10
@@ -95,12 +95,12 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     data = tmp_path / "mine.jsonl"
     data.write_text("".join(json.dumps(r) + "\n" for r in rows))
     words = ["x", "--data", str(data), "--model", "pocket", "--seeds", "1", "--starts", "own", "--workers", "1",
-             "--strategies", "random", "llf"]
+             "--strategies", "random", "coverage"]
     monkeypatch.setattr(sys, "argv", words)
     assert pool_study.main() == 0
     path = pool_study.path_of(str(data), "pocket")
     lines = path.read_text().splitlines()
-    assert [json.loads(line)["strategy"] for line in lines] == ["all", "random", "llf"]
+    assert [json.loads(line)["strategy"] for line in lines] == ["all", "random", "coverage"]
     path.write_text(lines[1] + "\n")
     assert pool_study.main() == 0
     again = path.read_text().splitlines()
@@ -111,7 +111,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["x", "--data", str(data), "--model", "pocket"])
     assert pool_summary.main() == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1])[f"{data}/pocket"]
-    assert said["all"] == timeless[0]["accuracy"][0] and {"llf", "random"} <= said.keys()
+    assert said["all"] == timeless[0]["accuracy"][0] and {"coverage", "random"} <= said.keys()
 
 
 def test_area_is_the_mean_over_log_labels():
@@ -145,23 +145,23 @@ def lines(gaps, seeds=20):
 
 
 def test_the_table_tells_what_was_planted():
-    rows = {r.strategy: r for r in pool_summary.table(lines({"llf": 0.1, "twin": 0.1, "worse": 0.05}))}
-    assert list(rows)[-1] == "random" and set(rows) == {"random", "llf", "twin", "worse"}
+    rows = {r.strategy: r for r in pool_summary.table(lines({"coverage": 0.1, "twin": 0.1, "worse": 0.05}))}
+    assert list(rows)[-1] == "random" and set(rows) == {"random", "coverage", "twin", "worse"}
     assert rows["random"].difference == pytest.approx(-0.1, abs=0.01) and rows["random"].p < 1e-4
     assert rows["random"].low < rows["random"].difference < rows["random"].high < -0.09
-    assert rows["llf"].p is None and rows["llf"].difference == 0
+    assert rows["coverage"].p is None and rows["coverage"].difference == 0
     assert rows["twin"].p > 0.05 and rows["twin"].low < 0 < rows["twin"].high
-    assert rows["llf"].reach == pytest.approx(20 * 2**0.5 / 40, rel=0.1) and rows["random"].reach == 1
+    assert rows["coverage"].reach == pytest.approx(20 * 2**0.5 / 40, rel=0.1) and rows["random"].reach == 1
     assert rows["worse"].seconds == 3.0 and rows["worse"].seeds == 20
 
 
 def test_only_seeds_that_both_have_are_compared():
-    some = [line for line in lines({"llf": 0.1, "late": 0.1}) if line["strategy"] != "late" or line["seed"] < 6]
-    assert {r.strategy: r.seeds for r in pool_summary.table(some)} == {"random": 20, "llf": 20, "late": 6}
+    some = [line for line in lines({"coverage": 0.1, "late": 0.1}) if line["strategy"] != "late" or line["seed"] < 6]
+    assert {r.strategy: r.seeds for r in pool_summary.table(some)} == {"random": 20, "coverage": 20, "late": 6}
 
 
 def test_a_study_without_our_rule_has_no_table():
-    with pytest.raises(InputError, match="finished cells of llf and random; run `make study`"):
+    with pytest.raises(InputError, match="finished cells of coverage and random; run `make study`"):
         pool_summary.table(lines({}))
     with pytest.raises(InputError, match="no finished cell with start='shared'"):
         pool_summary.table(lines({}), "shared")
