@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 
 from stackelberg_lib.data import world
+from stackelberg_lib.errors import InputError
 
 # (thing, issue), the most frequent first. Neighbouring things and issues are in on purpose: the confusable pairs.
 INTENTS = (
@@ -59,17 +60,34 @@ def bayes_accuracy() -> float:
     return float((prior()[:, None, None] * likelihood).max(0).sum())
 
 
+def posterior(nouns: list[str], clauses: list[str]) -> np.ndarray:
+    """P(intent | noun, clause), exact, (n, 32), of messages written with these nouns and clauses.
+
+    It is P(intent | message): a message tells its noun and clause, and the rest of it says nothing about the intent.
+    Raises InputError for a noun or clause that is not PocketDesk's, or a pair that no intent writes.
+    """
+    likelihood, noun_names, clause_names = _likelihood()
+    rows, columns = ({name: k for k, name in enumerate(names)} for names in (noun_names, clause_names))
+    try:
+        i, j = [rows[n] for n in nouns], [columns[c] for c in clauses]
+    except KeyError as error:
+        raise InputError(f"{error.args[0]!r} is no noun or clause of PocketDesk; "
+                         "pass those that `draw` returns") from None
+    joint = (prior()[:, None, None] * likelihood)[:, i, j].T
+    total = joint.sum(1, keepdims=True)
+    if not (total > 0).all():
+        k = int(np.argmin(total))
+        raise InputError(f"no intent writes {nouns[k]!r} with {clauses[k]!r}; pass pairs that `draw` returns")
+    return joint / total
+
+
 def bayes_predict(nouns: list[str], clauses: list[str]) -> np.ndarray:
     """Index of the most probable intent, (n,), given the noun and clause that each message was written with."""
-    likelihood, noun_names, clause_names = _likelihood()
-    joint = prior()[:, None, None] * likelihood
-    i = [noun_names.index(n) for n in nouns]
-    j = [clause_names.index(c) for c in clauses]
-    return joint[:, i, j].argmax(0)
+    return posterior(nouns, clauses).argmax(1)
 
 
 def draw(n: int, rng: np.random.Generator) -> tuple[list[str], np.ndarray, list[str], list[str]]:
-    """Draw n messages: texts, intent indices (n,), and the noun and clause of each (for `bayes_predict`)."""
+    """Draw n messages: texts, intent indices (n,), and the noun and clause of each (for `posterior`)."""
     y = rng.choice(len(INTENTS), size=n, p=prior())
     rows = [world.message(rng, *INTENTS[k]) for k in y]
     texts, nouns, clauses = (list(column) for column in zip(*rows, strict=True))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stackelberg_lib.data import pocketdesk, world
+from stackelberg_lib.errors import InputError
 from stackelberg_lib.lm import pocket
 
 
@@ -68,3 +69,35 @@ def test_near_duplicates_exist_and_draws_repeat():
     assert a[0] == b[0] and (a[1] == b[1]).all()
     cores = set(zip(a[2], a[3], strict=True))
     assert len(cores) < 0.6 * len(a[0])
+
+
+def test_the_posterior_is_bayes_rule_written_out():
+    _, _, nouns, clauses = pocketdesk.draw(50, np.random.default_rng(6))
+    for row, noun, clause in zip(pocketdesk.posterior(nouns, clauses), nouns, clauses, strict=True):
+        joint = np.array([p * world.NOUNS[t].get(noun, 0) / sum(world.NOUNS[t].values())
+                          * world.CLAUSES[i].get(clause, 0) / sum(world.CLAUSES[i].values())
+                          for p, (t, i) in zip(pocketdesk.prior(), pocketdesk.INTENTS, strict=True)])
+        np.testing.assert_allclose(row, joint / joint.sum(), atol=1e-14)
+
+
+def test_the_posterior_is_calibrated_on_drawn_messages():
+    _, y, nouns, clauses = pocketdesk.draw(40_000, np.random.default_rng(7))
+    mu = pocketdesk.posterior(nouns, clauses)
+    unsure = (mu > 0.05) & (mu < 0.95)  # what is certain could hide what is not
+    drawn = np.eye(32)[y]
+    error = np.sqrt((mu * (1 - mu))[unsure].sum())
+    assert unsure.sum() > 2000
+    for low, high in ((0.05, 0.4), (0.4, 0.6), (0.6, 0.95)):
+        part = (mu > low) & (mu < high)
+        assert abs((drawn - mu)[part].sum()) < 4 * np.sqrt((mu * (1 - mu))[part].sum()) < 4 * error
+    assert (mu.max(1) > 0.999).mean() > 0.5
+
+
+@pytest.mark.parametrize(("noun", "clause", "words"), [
+    ("spaceship", "my {n} does not work", "'spaceship' is no noun or clause"),
+    ("parcel", "my {n} sings", "'my {n} sings' is no noun or clause"),
+    ("parcel", "my {n} does not work", "no intent writes 'parcel' with"),
+])
+def test_messages_nobody_writes_are_refused(noun, clause, words):
+    with pytest.raises(InputError, match=words):
+        pocketdesk.posterior(["card", noun], ["i have lost my {n}", clause])
