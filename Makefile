@@ -27,7 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study notebooks claims student bench-game bench-gates gate-trials bench-lora clean
+.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials bench-lora bench-pool clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -35,7 +35,10 @@ help:
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make data       fetch a known data set: make data SET=banking77'
 	@echo 'make pocket     train the embedded language model anew'
-	@echo 'make study      run the study behind the claims'
+	@echo 'make study      run the studies behind the lessons: labels on frozen features, then with LoRA'
+	@echo 'make study-summary  their tables, from what is recorded'
+	@echo 'make challenger the ablation of the challenger in training'
+	@echo 'make feature-map how linear each set is in the features of each model, for lesson 06; needs banking77, medmcqa_dev'
 	@echo 'make notebooks  execute the committed notebooks in place, top to bottom, profile lab'
 	@echo 'make claims     the table of claims, held against the tests and the outputs of the lessons'
 	@echo 'make student    copies of the lessons without solutions, in work/student'
@@ -43,8 +46,9 @@ help:
 	@echo 'make bench-gates every gate on every stream, beside the best fixed level'
 	@echo 'make gate-trials what was tried before the calibrated gate got its form'
 	@echo 'make bench-lora the fine-tuning loop beside Trainer and SFTTrainer, which are installed into .venv-trl'
+	@echo 'make bench-pool choosing labels beside scikit-activeml and small-text, which are installed into .venv-pool'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
-	@echo 'make clean      remove .venv, .venv-peers, .venv-trl, reports and caches'
+	@echo 'make clean      remove .venv, .venv-peers, .venv-trl, .venv-pool, reports and caches'
 	@echo ''
 	@echo 'PROFILE=smoke|lab|full   seconds, minutes (default: lab), or one GPU'
 	@echo 'NOTEBOOKS="04 09"        numbers of the lessons (default: all)'
@@ -121,8 +125,21 @@ data: setup
 pocket: setup
 	$(PY) -m stackelberg_lib.lm.pocket
 
-study: setup
-	$(PY) -m stackelberg_lib.report.study
+study: setup minilm
+	@set --; \
+	[ -z "$$DATA" ] || set -- "$$@" --data "$$DATA"; \
+	[ -z "$$MODEL" ] || set -- "$$@" --model "$$MODEL"; \
+	[ -z "$$SEEDS" ] || set -- "$$@" --seeds "$$SEEDS"; \
+	$(PY) -m stackelberg_lib.report.pool_study "$$@" && exec $(PY) -m stackelberg_lib.report.study "$$@"
+
+study-summary: setup
+	@exec $(PY) -m stackelberg_lib.report.pool_summary
+
+challenger: setup
+	@exec $(PY) benchmarks/challenger.py
+
+feature-map: setup minilm
+	@exec $(PY) -m stackelberg_lib.report.linearity
 
 notebooks: setup minilm
 	$(PY) -m jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
@@ -160,6 +177,16 @@ bench-lora: setup minilm
 	fi; \
 	exec $(PY) benchmarks/lora.py
 
+# numpy and the rest of the shared packages in the versions of requirements.lock; the folder ignores itself.
+bench-pool: setup
+	@sum=$$( (cat benchmarks/pool-requirements.txt .venv/stamp; pwd) | cksum ); stamp=.venv-pool/stamp; \
+	if [ "$$(cat $$stamp 2>/dev/null)" != "$$sum" ]; then \
+	  rm -rf .venv-pool && $(PY) -m venv .venv-pool && echo '*' > .venv-pool/.gitignore && \
+	  .venv-pool/bin/python -m pip install $(PIP_EXTRA) -c requirements.lock -r benchmarks/pool-requirements.txt && \
+	  echo "$$sum" > $$stamp || exit 1; \
+	fi; \
+	exec $(PY) benchmarks/pool.py
+
 clean:
-	rm -rf .venv .venv-peers .venv-trl reports .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-peers .venv-trl .venv-pool reports .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -111,6 +111,7 @@ def test_minilm_only_where_it_is_needed(make, calls):
 @pytest.mark.parametrize(("target", "pins", "before", "how"), [
     ("bench-game", "peers", [], ""),
     ("bench-lora", "lora", MINILM, "-c requirements.lock "),
+    ("bench-pool", "pool", [], "-c requirements.lock "),
 ])
 def test_peers_get_an_environment_of_their_own(make, calls, tmp_path, target, pins, before, how):
     script, pins = f"[benchmarks/{target.partition('-')[2]}.py]", f"benchmarks/{pins}-requirements.txt"
