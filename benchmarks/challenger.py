@@ -1,6 +1,6 @@
 """Does the challenger help in training? PocketDesk with Pocket: weights of the pairwise term, same labels, same seeds.
 
-    .venv/bin/python benchmarks/challenger.py [--seeds 5] [--objective head|sft]
+    make challenger, or .venv/bin/python benchmarks/challenger.py [--seeds 5] [--objective head sft] [--steps 100 300]
 
 Every run draws its labels at random from the pool of its seed and differs from its neighbours by the weight only. Each
 finished run is one line of results/challenger_pocketdesk_pocket.jsonl; runs that are there are not done again. The last
@@ -76,23 +76,25 @@ def verdict(runs: list[dict]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, nargs="*", default=[100, 300])
     parser.add_argument("--objective", choices=list(LABELS), nargs="*", default=list(LABELS))
     args = parser.parse_args()
     RESULTS.parent.mkdir(exist_ok=True)
     done = {(r["objective"], r["seed"], r["labels"], r["weight"], r["steps"]) for r in read()}
-    for objective, seed, labels, weight in cells(args.objective, args.seeds):
-        if (objective, seed, labels, weight, args.steps) in done:
-            continue
-        start = time.perf_counter()
-        accuracy = run(objective, seed, labels, weight, args.steps)
-        line = {"objective": objective, "seed": seed, "labels": labels, "weight": weight, "steps": args.steps,
-                "accuracy": round(accuracy, 4), "seconds": round(time.perf_counter() - start, 1),
-                "date": time.strftime("%Y-%m-%d", time.gmtime())}
-        with RESULTS.open("a") as out:
-            out.write(json.dumps(line) + "\n")
-        print(json.dumps(line), file=sys.stderr, flush=True)
-    print("\n".join(verdict([r for r in read() if r["steps"] == args.steps])))
+    for steps in args.steps:
+        for objective, seed, labels, weight in cells(args.objective, args.seeds):
+            if (objective, seed, labels, weight, steps) in done:
+                continue
+            start = time.perf_counter()
+            accuracy = run(objective, seed, labels, weight, steps)
+            line = {"objective": objective, "seed": seed, "labels": labels, "weight": weight, "steps": steps,
+                    "accuracy": round(accuracy, 4), "seconds": round(time.perf_counter() - start, 1),
+                    "date": time.strftime("%Y-%m-%d", time.gmtime())}
+            with RESULTS.open("a") as out:
+                out.write(json.dumps(line) + "\n")
+            print(json.dumps(line), file=sys.stderr, flush=True)
+        print(f"{steps} steps")
+        print("\n".join(verdict([r for r in read() if r["steps"] == steps])))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,37 @@ def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
     return _titled(fig, title, caption)
 
 
+def draw_loss(losses: list[float], start: float, title: str, caption: str):
+    """Training loss against step; start: the loss of one message before training, drawn level. Returns the figure."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(7.2, 3.2))
+    ax.plot(np.arange(1, len(losses) + 1), losses, color="#0b3c8c", label="LoRA, answers' tokens")
+    ax.axhline(start, color="#9a9a9a", linestyle="--", label="before training, first message")
+    ax.set(xlabel="optimiser step", ylabel="loss (nats a token)", ylim=(0, None))
+    ax.legend(fontsize=9)
+    return _titled(fig, title, caption)
+
+
+def draw_challenger(gains: dict[str, dict[str, np.ndarray]], title: str, caption: str):
+    """What the challenger's term adds; gains: steps -> (arm -> paired differences of accuracy (seeds,))."""
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(7.2, 3.6))
+    looks = ({"color": "#0b3c8c", "marker": "o"}, {"color": "#d1670a", "marker": "^"})
+    for shift, look, (steps, arms) in zip((0.14, -0.14), looks, gains.items(), strict=True):
+        for place, values in enumerate(arms.values()):
+            mean, low, high = interval(values)
+            ax.errorbar(mean, place + shift, xerr=[[mean - low], [high - mean]], capsize=3,
+                        label=steps if place == 0 else None, **look)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(range(len(arms)), list(arms))
+    ax.invert_yaxis()
+    ax.set(xlabel="accuracy with the term minus accuracy without")
+    ax.legend(fontsize=9)
+    return _titled(fig, title, caption)
+
+
 def _with_interval(ax, x, values: np.ndarray, look: dict) -> None:
     mean, low, high = interval(values)
     ax.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)

@@ -16,3 +16,11 @@ def recorded(name: str, command: str) -> dict:
     if not path.is_file():
         raise InputError(f"results/{name}.json is missing: make it with `{command}`")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def recorded_lines(name: str, command: str) -> list[dict]:
+    """The objects in results/<name>.jsonl, one a run, which `command` makes; InputError as `recorded`."""
+    path = RESULTS / f"{name}.jsonl"
+    if not path.is_file():
+        raise InputError(f"results/{name}.jsonl is missing: make it with `{command}`")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
