@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ class Readout:
 
 
 PLAIN = Readout()
+LOADING = threading.Lock()  # transformers patches itself while it loads; two threads at once can leave it patched
 
 
 def device() -> torch.device:
@@ -49,13 +51,21 @@ def load_backbone(model: Model) -> nn.Module:
     """The model without its output layer, float32, in evaluation mode; safetensors only."""
     from transformers import AutoModel, logging
 
-    logging.disable_progress_bar()
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # says only that the unused output layer was left out, which is the point
     try:
-        return AutoModel.from_pretrained(model.folder, use_safetensors=True, dtype=torch.float32).to(device()).eval()
+        return load(AutoModel, model).to(device())
     finally:
         logging.set_verbosity(before)
+
+
+def load(kind: type, model: Model) -> nn.Module:
+    """The model as an Auto class of transformers (`kind`) makes it: float32, evaluation mode, safetensors only."""
+    from transformers import logging
+
+    logging.disable_progress_bar()
+    with LOADING:
+        return kind.from_pretrained(model.folder, use_safetensors=True, dtype=torch.float32).eval()
 
 
 class Tokens:

@@ -19,7 +19,7 @@ from torch import nn
 
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.lm import objectives
-from stackelberg_lib.lm.features import Tokens, device, load_backbone, pool
+from stackelberg_lib.lm.features import Tokens, device, load, load_backbone, pool
 from stackelberg_lib.lm.registry import Model
 from stackelberg_lib.lm.training import Recipe, train
 
@@ -79,12 +79,11 @@ def _adapted(base: nn.Module, rank: int, seed: int, targets: str | list[str], **
 
 
 def _load_causal(model: Model) -> nn.Module:
-    from transformers import AutoModelForCausalLM, logging
+    from transformers import AutoModelForCausalLM
 
     if model.kind != "causal":
         raise InputError(f"MODEL={model.name} is an encoder and writes no answers; use MODEL=pocket or a causal model")
-    logging.disable_progress_bar()
-    return AutoModelForCausalLM.from_pretrained(model.folder, use_safetensors=True, dtype=torch.float32).eval()
+    return load(AutoModelForCausalLM, model)
 
 
 def _blank_head(size: int, classes: int) -> nn.Linear:
