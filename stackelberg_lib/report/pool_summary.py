@@ -1,8 +1,9 @@
 """`make study-summary`: what the study of labels on frozen features found, from its recorded cells only.
 
-Per data set: the normalised area under accuracy against log(labels) of every rule, its difference to our default with
-a bootstrap interval, Wilcoxon's signed-rank test per seed with Holm's correction over the rules, the share of labels
-needed to reach what random has at the end, and seconds of choosing. The last line is one JSON object with the same.
+Per data set and start: the normalised area under accuracy against log(labels) of every rule, its difference to our
+default with a bootstrap interval, Wilcoxon's signed-rank test per seed with Holm's correction over the rules, the share
+of the budget needed to reach what random has at the end and 90, 95, 99 % of what all labels bring, the evenness of the
+classes bought, and seconds of choosing. The last line is one JSON object with the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +21,15 @@ from stackelberg_lib.report import pool_study
 from stackelberg_lib.report.study import interval
 
 OURS = "coverage"
+SHARES = (0.9, 0.95, 0.99)  # of the accuracy with all labels
 
 
 class Row(NamedTuple):
     """One rule on one set, over the seeds it shares with ours.
 
     area, and its difference to ours with 95 % interval and Holm-corrected p (None for ours itself); reach: share of
-    the budget at which the mean curve reaches random's last accuracy (None: never); seconds of choosing per run.
+    the budget at which the mean curve reaches random's last accuracy (None: never), and near: the same for SHARES of
+    the ceiling; balance: entropy of the classes bought over its largest value; seconds of choosing per run.
     """
 
     strategy: str
@@ -36,6 +40,8 @@ class Row(NamedTuple):
     high: float
     p: float | None
     reach: float | None
+    near: list[float | None]
+    balance: float
     seconds: float
 
 
@@ -91,8 +97,8 @@ def table(lines: list[dict], start: str = "own", ours: str = OURS) -> list[Row]:
     labels, found = curves(lines, start)
     if ours not in found or "random" not in found:
         raise InputError(f"the study needs finished cells of {ours} and random; run `make study`")
-    took = {(line["strategy"], line["seed"]): sum(line["seconds"]) for line in lines if line["start"] == start}
-    goal = np.mean([accuracy[-1] for accuracy in found["random"].values()])
+    here = {(line["strategy"], line["seed"]): line for line in lines if line["start"] == start}
+    goal, top = np.mean([accuracy[-1] for accuracy in found["random"].values()]), ceiling(lines)
     rows = []
     for rule, by_seed in found.items():
         seeds = sorted(by_seed.keys() & found[ours].keys())
@@ -101,14 +107,21 @@ def table(lines: list[dict], start: str = "own", ours: str = OURS) -> list[Row]:
         mine, theirs = (np.array([of[seed] for seed in seeds]) for of in (found[ours], by_seed))
         gap = area(labels, theirs) - area(labels, mine)
         low, high = interval(gap[:, None])
-        needed = labels_to(labels, theirs.mean(0), goal) / labels[-1]
+        reach, *near = (_share(labels, theirs.mean(0), target)
+                        for target in (goal, *(share * (top or np.inf) for share in SHARES)))
+        balance, seconds = (float(np.mean([np.sum(here[rule, seed][key]) for seed in seeds]))
+                            for key in ("balance", "seconds"))
         rows.append(Row(rule, len(seeds), float(area(labels, theirs).mean()), float(gap.mean()), float(low[0]),
-                        float(high[0]), None if rule == ours else _wilcoxon(gap), needed if needed <= 1 else None,
-                        float(np.mean([took[rule, seed] for seed in seeds]))))
+                        float(high[0]), None if rule == ours else _wilcoxon(gap), reach, near, balance, seconds))
     tested = [k for k, row in enumerate(rows) if row.p is not None]
     for k, p in zip(tested, holm(np.array([rows[k].p for k in tested])), strict=True):
         rows[k] = rows[k]._replace(p=float(p))
     return sorted(rows, key=lambda row: -row.area)
+
+
+def _share(labels: np.ndarray, accuracy: np.ndarray, target: float) -> float | None:
+    needed = labels_to(labels, accuracy, target - 1e-12) / labels[-1]  # a mean taken in another order is as good
+    return float(needed) if needed <= 1 else None
 
 
 def _wilcoxon(gap: np.ndarray) -> float:
@@ -118,15 +131,17 @@ def _wilcoxon(gap: np.ndarray) -> float:
 
 
 def show(name: str, rows: list[Row], top: float | None) -> None:
-    """Print one set's table."""
+    """Print one set's table; "-": not reached within the budget."""
     print(f"\n{name}: all labels {'not run' if top is None else f'{top:.3f}'}")
     print(f"{'rule':18s} {'seeds':>5} {'area':>7} {'minus ' + OURS:>18} {'95 % interval':>18} {'p (Holm)':>9} "
-          f"{'labels for random':>18} {'s':>6}")
+          f"{'labels for random':>18}" + "".join(f"{f'for {share:.0%}':>9}" for share in SHARES)
+          + f"{'even':>6} {'s':>6}")
     for r in rows:
         p = "" if r.p is None else f"{r.p:.2g}"
-        reach = "not reached" if r.reach is None else f"{r.reach:.0%}"
+        reach, *near = ("-" if share is None else f"{share:.0%}" for share in (r.reach, *r.near))
         print(f"{r.strategy:18s} {r.seeds:5d} {r.area:7.4f} {r.difference:+18.4f} "
-              f"{f'{r.low:+.4f} to {r.high:+.4f}':>18} {p:>9} {reach:>18} {r.seconds:6.1f}")
+              f"{f'{r.low:+.4f} to {r.high:+.4f}':>18} {p:>9} {reach:>18}"
+              + "".join(f"{share:>9}" for share in near) + f"{r.balance:6.2f} {r.seconds:6.1f}")
 
 
 def main() -> int:
@@ -134,24 +149,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", nargs="+", default=list(pool_study.SETS))
     parser.add_argument("--model", default="minilm")
-    parser.add_argument("--start", choices=pool_study.STARTS, default="own")
+    parser.add_argument("--starts", nargs="+", choices=pool_study.STARTS, default=list(pool_study.STARTS))
     a = parser.parse_args()
     out = {}
-    for name in a.data:
+    for start, name in product(a.starts, a.data):
         lines = pool_study.read(name, a.model)
         try:
-            rows, top = table(lines, a.start), ceiling(lines)
+            rows, top = table(lines, start), ceiling(lines)
         except InputError as error:
             print(f"left out: {name}: {error}", file=sys.stderr)
             continue
-        show(f"{name}, {a.model}, start {a.start}", rows, top)
-        out[f"{name}/{a.model}"] = {"all": top, **{r.strategy: {k: _short(v) for k, v in r._asdict().items()
-                                                                  if k != "strategy"} for r in rows}}
+        show(f"{name}, {a.model}, start {start}", rows, top)
+        key = f"{name}/{a.model}" + ("" if start == "own" else f"/{start}")
+        out[key] = {"all": top, **{r.strategy: {k: _short(v) for k, v in r._asdict().items() if k != "strategy"}
+                                   for r in rows}}
     print(json.dumps(out))
     return 0 if out else 2
 
 
 def _short(value):
+    if isinstance(value, list):
+        return [_short(v) for v in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

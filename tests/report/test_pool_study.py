@@ -61,7 +61,7 @@ def test_no_test_label_is_read_before_the_last_purchase(world, monkeypatch):
         assert len(line["accuracy"]) == 10
 
 
-@pytest.mark.parametrize("start", pool_study.STARTS)
+@pytest.mark.parametrize("start", ["own", "shared"])
 def test_a_cell_is_what_a_plain_loop_makes_of_it(world, start):
     line = pool_study.run(Cell("x", "y", start, "random", 3))
     mine = np.sort(RNG([3, 10]).permutation(150)[:120])
@@ -87,6 +87,55 @@ def test_all_rules_share_the_random_first_batch(world):
 def test_the_ceiling_has_all_labels_of_the_pool(world):
     line = pool_study.run(Cell("x", "y", "own", "all", 0))
     assert line["labels"] == [120] and len(line["accuracy"]) == 1 and line["classes"] == [4]
+
+
+def test_noisy_labels_are_wrong_at_the_stated_rate_and_in_all_directions():
+    truth = RNG(0).integers(5, size=40_000)
+    sold = pool_study.mislabelled(truth, 5, 3)
+    wrong = sold != truth
+    assert abs(wrong.mean() - 0.2) < 4 * np.sqrt(0.16 / len(truth))
+    table = np.zeros((5, 5))
+    np.add.at(table, (truth[wrong], sold[wrong]), 1)
+    share = table / table.sum(1, keepdims=True)
+    assert np.allclose(share[~np.eye(5, dtype=bool)], 0.25, atol=0.05) and sold.min() == 0 and sold.max() == 4
+    assert (sold == pool_study.mislabelled(truth, 5, 3)).all() and (sold != pool_study.mislabelled(truth, 5, 4)).any()
+
+
+def test_the_noisy_arm_learns_from_what_was_sold_and_is_tested_on_the_truth(world):
+    line = pool_study.run(Cell("x", "y", "noisy", "random", 3))
+    clean = pool_study.run(Cell("x", "y", "own", "random", 3))
+    mine = pool_study.rows_of(3, 150)
+    sold = pool_study.mislabelled(world.labels[mine], 4, 3)
+    rng, rows = RNG([3, 11]), []
+    for r in range(10):
+        rows += list(rng.choice(np.setdiff1d(np.arange(120), rows), 4, replace=False))
+        head = pool_study.fit_head(world.pool[mine[rows]], sold[rows], 4)
+        assert line["accuracy"][r] == round(np.mean(head(world.test).argmax(1) == world.test_labels), 4)
+    assert line["classes"] == clean["classes"] and line["accuracy"] != clean["accuracy"]
+
+
+def test_a_successor_learns_from_what_another_model_chose(world, monkeypatch):
+    other = world._replace(pool=world.pool[:, ::-1] ** 3)
+    monkeypatch.setattr(pool_study, "frozen", lambda data, model: other if model == "pocket" else world)
+    line = pool_study.run(Cell("x", "y", "successor", "mass", 3))
+    mine = pool_study.rows_of(3, 150)
+    oracle = pool_study.LabelOracle(world.labels[mine], 40)
+    bought = pool_study.buy(other.pool[mine], oracle, 4, "mass", "successor", 3)
+    for r, n in enumerate(line["labels"]):
+        rows = mine[bought.rows[:n]]
+        head = pool_study.fit_head(world.pool[rows], world.labels[rows], 4)
+        assert line["accuracy"][r] == round(np.mean(head(world.test).argmax(1) == world.test_labels), 4)
+    assert line["accuracy"] != pool_study.run(Cell("x", "y", "own", "mass", 3))["accuracy"]
+
+
+def test_which_cells_there_are():
+    cells = list(pool_study.cells(["a"], "m", ["mass", "badge"], list(pool_study.STARTS), 50))
+    count = {(start, s): sum(c.start == start and c.strategy == s for c in cells)
+             for start in pool_study.STARTS for s in ("mass", "badge", "all")}
+    assert count == {("own", "mass"): 50, ("own", "badge"): 50, ("own", "all"): 5, ("shared", "mass"): 50,
+                     ("shared", "badge"): 50, ("shared", "all"): 0, ("noisy", "mass"): 20, ("noisy", "badge"): 0,
+                     ("noisy", "all"): 0, ("successor", "mass"): 20, ("successor", "badge"): 0, ("successor", "all"): 0}
+    assert set(pool_study.FEW) < set(pool_study.RULES)
 
 
 def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
@@ -140,6 +189,7 @@ def lines(gaps, seeds=20):
     rng = RNG(1)
     base = np.array([0.2, 0.4, 0.6]) + 0.02 * rng.normal(size=(seeds, 1))
     return [{"start": "own", "strategy": rule, "seed": s, "labels": [10, 20, 40], "seconds": [0.5, 1.0, 1.5],
+             "balance": 0.9 if rule == "random" else 0.5,
              "accuracy": list(base[s] + gap + 0.01 * rng.normal(size=3))}
             for s in range(seeds) for rule, gap in {"random": 0.0, **gaps}.items()]
 
@@ -151,8 +201,20 @@ def test_the_table_tells_what_was_planted():
     assert rows["random"].low < rows["random"].difference < rows["random"].high < -0.09
     assert rows["coverage"].p is None and rows["coverage"].difference == 0
     assert rows["twin"].p > 0.05 and rows["twin"].low < 0 < rows["twin"].high
-    assert rows["coverage"].reach == pytest.approx(20 * 2**0.5 / 40, rel=0.1) and rows["random"].reach == 1
+    assert rows["coverage"].reach == pytest.approx(20 * 2**0.5 / 40, rel=0.1) and rows["random"].reach == pytest.approx(1)
     assert rows["worse"].seconds == 3.0 and rows["worse"].seeds == 20
+    assert (rows["random"].balance, rows["worse"].balance) == (0.9, 0.5)
+    assert rows["random"].near == [None] * 3
+
+
+def test_labels_that_bring_a_share_of_the_ceiling():
+    ceilings = [{"start": "own", "strategy": "all", "seed": s, "accuracy": [a]} for s, a in enumerate((0.6, 0.7))]
+    row = next(r for r in pool_summary.table(lines({"coverage": 0.05}) + ceilings) if r.strategy == "coverage")
+    top, curve = 0.65, np.mean([c["accuracy"] for c in lines({"coverage": 0.05}) if c["strategy"] == "coverage"], 0)
+    for share, needed in zip((0.9, 0.95, 0.99), row.near, strict=True):
+        expected = np.exp(np.interp(share * top, curve, np.log([10, 20, 40]))) / 40
+        assert needed == (None if share * top > curve[-1] else pytest.approx(expected))
+    assert row.near[0] is not None and row.near[0] < row.near[1]
 
 
 def test_only_seeds_that_both_have_are_compared():
