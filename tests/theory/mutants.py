@@ -1,6 +1,6 @@
 """Break every constant of the theory by a factor 2, up and down, and see that the checks turn red.
 
-Run it with `python tests/theory/mutants.py` (about half a minute of CPU); `test_mutants` does the same. A constant is any
+Run it with `python tests/theory/mutants.py` (half a minute of CPU); `test_mutants` does the same. A constant is any
 number in the source of the modules `MUTATED`, except those that `PASSED_OVER` names with the reason.
 """
 
