@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pool_checks
 import pytest
-from pool_checks import NONE, best_set, plain
+from pool_cases import NONE, best_set, grid, loud, plain, tight
 
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.plots.chains import waterfall
@@ -24,7 +24,7 @@ EQUALITIES = 2  # the chain of one label
 
 @cache
 def settings():
-    raw = pool_checks.grid() + list(pool_checks.tight().values())
+    raw = grid() + list(tight().values())
     return [(s, s.play()) for s in raw]
 
 
@@ -114,7 +114,7 @@ def test_chains_can_be_typeset_and_drawn(number):
 
 
 def test_off_the_good_event_only_the_steps_that_need_it_fail():
-    play = pool_checks.loud().play()
+    play = loud().play()
     bad = ~play.good
     assert 0.1 < bad.mean() < 0.9
     small = play._replace(sigma=0.0, S=1e-3, good=np.zeros_like(bad))  # a radius that nothing respects
@@ -158,7 +158,7 @@ def test_the_fall_of_the_potential_is_not_submodular():
 
 
 def test_the_ratio_cannot_be_better():
-    play = pool_checks.tight()["two that see apart what none sees alone"].play()
+    play = tight()["two that see apart what none sees alone"].play()
     gains = play.gain(NONE)
     assert 0.97 < play.ratio([]) * play.fall([0, 1]) / (gains[0] + gains[1]) <= 1 and play.ratio([]) < 0.01
 
