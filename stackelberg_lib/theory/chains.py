@@ -7,7 +7,7 @@ multiply to the bound. Source of all chains: this project's reconstruction; each
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,13 +18,19 @@ from stackelberg_lib.theory.trajectory import ROUNDING, Trajectory, all_labelled
 RELATIONS = {"=": "=", "<=": r"\le"}
 
 
+class Judged(Protocol):
+    """What a proof speaks of: a `trajectory.Trajectory`, or in `pool_chains` a `pools.PoolPlay`."""
+
+    good: np.ndarray  # (n,) bool, L1's event
+
+
 class Step(NamedTuple):
     """One inequality or equality, left to right."""
 
     name: str
     latex: str  # as it stands in the lesson, both sides
     source: str  # what it rests on
-    sides: Callable[[Trajectory], tuple[np.ndarray, np.ndarray]]
+    sides: Callable[[Judged], tuple[np.ndarray, np.ndarray]]
     relation: str  # "=" or "<="
     on: str  # "path": always; "good": on L1's event; "chance": with probability, or in the mean
 
@@ -63,9 +69,9 @@ class Chain(NamedTuple):
     name: str
     statement: str  # the first and the last side
     steps: tuple[Step, ...]
-    needs: Callable[[Trajectory], None]
+    needs: Callable[[Judged], None]
 
-    def evaluate(self, trajectory: Trajectory) -> list[Evaluated]:
+    def evaluate(self, trajectory: Judged) -> list[Evaluated]:
         """Both sides of every step on a trajectory. InputError where a condition of the statement fails."""
         self.needs(trajectory)
         return [Evaluated(step, *step.sides(trajectory), trajectory.good) for step in self.steps]
@@ -79,16 +85,16 @@ class Chain(NamedTuple):
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
 
-def _chain(name: str, needs: Callable, latex: str, value: Callable, *links) -> Chain:
+def chain_of(name: str, needs: Callable, latex: str, value: Callable, *links) -> Chain:
     """A chain from its first side and links (name, relation, latex, value, source, on), one for each next side."""
-    steps, first = [], latex
+    steps, first, whole = [], latex, "=" if all(link[1] == "=" for link in links) else "<="
     for title, relation, next_latex, next_value, source, on in links:
         def sides(trajectory, pair=(value, next_value)):
             return pair[0](trajectory), pair[1](trajectory)
 
         steps.append(Step(title, f"{latex} {RELATIONS[relation]} {next_latex}", source, sides, relation, on))
         latex, value = next_latex, next_value
-    return Chain(name, f"{first} \\le {latex}", tuple(steps), needs)
+    return Chain(name, f"{first} {RELATIONS[whole]} {latex}", tuple(steps), needs)
 
 
 def _sum(values, where) -> np.ndarray:
@@ -124,7 +130,7 @@ def _t4_gate(p: Trajectory) -> None:
     cap_silent(p, _THRESHOLD.level(p), "T4")
 
 
-L2 = _chain(
+L2 = chain_of(
     "L2", _anything, r"r_t", lambda p: p.regret,
     ("what the leader saw, and what it could not see", "=",
      r"\langle\theta^*-\hat\theta_t,\,\phi_t(a^*_t)-\phi_t(a_t)\rangle-\mathrm{gap}_t(a^*_t)",
@@ -141,7 +147,7 @@ L2 = _chain(
     ("the radius has a ceiling", "<=", r"\alpha w_t", lambda p: p.ceiling * p.width, "L3 in L1", "path"))
 
 _LOGS = r"2C_X\sum_{t\in\mathcal{Q}}\log"
-L3 = _chain(
+L3 = chain_of(
     "L3", _anything, r"\sum_{t\in\mathcal{Q}}w_t^2", lambda p: _sum(p.width**2, p.queried),
     ("y / log(1 + y) grows", "<=", _LOGS + r"\left(1+w_t^2/2\right)",
      lambda p: 2 * p.c_x * _sum(np.log1p(p.width**2 / 2), p.queried), "half a squared width is at most X", "path"),
@@ -158,7 +164,7 @@ L3 = _chain(
     ("features are bounded", "<=", r"2C_X\,d\Lambda_Q", lambda p: _each(p, p.labels, potential.squared_widths),
      "no feature is longer than L", "path"))
 
-T1 = _chain(
+T1 = chain_of(
     "T1", all_labelled, r"R_T", lambda p: p.regret.sum(axis=1),
     ("latency dominates regret", "<=", r"\sum_{t\le T}\ell_t", lambda p: p.latency.sum(axis=1), "L2", "good"),
     ("latency is below width", "<=", r"\alpha\sum_{t\le T}w_t", lambda p: p.ceiling * p.width.sum(axis=1), "L2",
@@ -170,7 +176,7 @@ T1 = _chain(
     ("determinant and trace", "<=", r"\alpha\sqrt{2C_X\,d\Lambda_T\,T}",
      lambda p: _same(p, bounds.t1_regret(p.T, alpha=p.ceiling, **p.sizes)), "L3", "path"))
 
-T2_COUNT = _chain(
+T2_COUNT = chain_of(
     "T2 (i)", lambda p: at_level(p, p.B, "T2 (i)"), r"Q\,u",
     lambda p: p.threshold.sum(axis=1) * bounds.t2_share(p.B, **p.sizes),
     ("each query is wide", "<=", r"\sum_{t\in\mathcal{Q}}\log\left(1+w_t^2/2\right)",
@@ -245,7 +251,8 @@ def _rest_links(b: _Bought, factor: str, bound: Callable) -> tuple:
 
 
 def _gated(name: str, needs: Callable, b: _Bought, factor: str, bound: Callable) -> Chain:
-    return _chain(name, needs, "R_T", lambda p: p.regret.sum(axis=1), *_bought_links(b), *_rest_links(b, factor, bound))
+    links = (*_bought_links(b), *_rest_links(b, factor, bound))
+    return chain_of(name, needs, "R_T", lambda p: p.regret.sum(axis=1), *links)
 
 
 _QUERIES = _Bought((r"{\mathcal{Q}}", "Q", "B"), lambda p: p.queried, lambda p: p.end_log_det, lambda p: p.B)
@@ -254,7 +261,7 @@ _THRESHOLD = _Bought((r"{\mathcal{H}}", "H", "{B'}"), lambda p: p.threshold, lam
 T2_REGRET = _gated("T2 (ii)", _t2_gate, _QUERIES, r"\tfrac{1}{\beta}", bounds.t2_regret)
 T4 = _gated("T4", _t4_gate, _THRESHOLD, r"\tfrac{2}{\beta}", bounds.t4_regret)
 
-T2_MARGIN = _chain(
+T2_MARGIN = chain_of(
     "T2 (iii)", _margin, "R_T", lambda p: p.regret.sum(axis=1),
     ("skipped rounds cost nothing", "=", r"\sum_{t\in\mathcal{Q}}r_t", lambda p: _sum(p.regret, p.queried),
      "L2, and no regret lies between 0 and Delta", "good"),
@@ -268,7 +275,7 @@ T2_MARGIN = _chain(
      lambda p: p.ceiling**2 * _same(p, potential.squared_widths(p.B, **p.sizes)) / p.margin.min(),
      "Q is at most B", "path"))
 
-T3 = _chain(
+T3 = chain_of(
     "T3", _anything, r"\sum_{s\le t}r_s", lambda p: p.regret.cumsum(axis=1),
     ("latency dominates regret", "<=", r"\sum_{s\le t}\ell_s", lambda p: p.latency.cumsum(axis=1), "L2, term by term",
      "good"),
@@ -290,7 +297,7 @@ def t2_low_noise(kappa: float, Delta_0: float, *, delta: float | None = None, M:
     power = ("" if M == 1 else "M") + r"\left(\tau/\Delta_0\right)^\kappa"
     sure = rf"\tau\left(2T\,{power}+\tfrac{{7}}{{6}}\log\tfrac{{1}}{{\delta'}}\right)"
     end = (rf"T\tau\,{power}", "in expectation") if delta is None else (sure, "Freedman, but for a chance of delta'")
-    return _chain(
+    return chain_of(
         "T2 (iv)", lambda p: cap_silent(p, float("inf"), "T2 (iv)"),
         r"\sum_{t\notin\mathcal{Q}}r_t", lambda p: _sum(p.regret, ~p.queried),
         ("only small gaps leak", "=", r"\sum_{t\notin\mathcal{Q}}r_t\,[\Delta_t\le\tau]",

@@ -1,7 +1,7 @@
 """Break every constant of the theory by a factor 2, up and down, and see that the checks turn red.
 
-Run it with `python tests/theory/mutants.py` (about ten seconds of CPU); `test_mutants` does the same. A constant is any
-number in the source of radii, potential, bounds or chains, except those that `PASSED_OVER` names with the reason.
+Run it with `python tests/theory/mutants.py` (half a minute of CPU); `test_mutants` does the same. A constant is any
+number in the source of the modules `MUTATED`, except those that `PASSED_OVER` names with the reason.
 """
 
 import ast
@@ -12,12 +12,14 @@ import sys
 import bound_checks
 import chain_checks
 import numpy as np
+import pool_checks
 
 from stackelberg_lib.errors import InputError
 
 MODULES = [importlib.import_module(f"stackelberg_lib.theory.{name}") for name in
-           ("radii", "potential", "bounds", "trajectory", "chains")]  # each after those it imports
-MUTATED = ("radii", "potential", "bounds", "chains")
+           ("radii", "potential", "bounds", "trajectory", "chains", "pools", "pool_chains", "stop_chains")]
+# each after those it imports
+MUTATED = ("radii", "potential", "bounds", "chains", "pools", "pool_chains", "stop_chains")
 PASSED_OVER = {
     "checks of an argument's range": lambda node: isinstance(node, ast.Call) and
     getattr(node.func, "id", "") in ("whole", "real"),
@@ -25,7 +27,7 @@ PASSED_OVER = {
     "a position": lambda node: isinstance(node, ast.Subscript),
     "room for rounding": lambda node: (isinstance(node, ast.Assign) and "ROUNDING" in ast.unparse(node.targets[0])) or
     (isinstance(node, ast.BinOp) and isinstance(node.right, ast.Constant) and node.right.value == 1e-12),
-    "how a proof is stored and typeset": lambda node: getattr(node, "name", "") in ("Evaluated", "Chain", "_chain"),
+    "how a proof is stored and typeset": lambda node: getattr(node, "name", "") in ("Evaluated", "Chain", "chain_of"),
 }
 
 
@@ -49,9 +51,10 @@ def load(changed=None, tree=None):
         exec(compile(code, module.__file__, "exec"), module.__dict__)
 
 
-def check(plays):
+def check(plays, pools):
     """All checks that a mutant must face."""
     bound_checks.check_all()
+    pool_checks.check(pools)
     for chain, sides in chain_checks.all_chains():
         met = 0
         for p in plays:
@@ -84,8 +87,8 @@ def mutants():
 
 def survivors():
     """Names of the mutants that no check notices, and how many there were."""
-    plays = chain_checks.few_plays()
-    check(plays)
+    plays, pools = chain_checks.few_plays(), pool_checks.few()
+    check(plays, pools)
     alive, count = [], 0
     try:
         for name, module, tree in mutants():
@@ -93,7 +96,7 @@ def survivors():
             try:
                 load(module, tree)
                 with np.errstate(all="ignore"):
-                    check(plays)
+                    check(plays, pools)
                 alive.append(name)
             except Exception:  # noqa: B902, S112 - a mutant may fail in any way
                 continue
