@@ -78,6 +78,37 @@ CHANGES_OF_BOOLS: dict[str, Callable] = {"always False": np.zeros_like, "always 
                                          "negated": np.logical_not}
 
 
+def _challenger_gradient(scores, gold, weight, *, wrong=None, q=None, share=1.0, up=-1.0):
+    """The right gradient; each argument puts one mistake in."""
+    others = np.delete(np.arange(len(scores)), gold)
+    z = others[scores[others].argmax()] if wrong is None else wrong(scores, others)
+    q = 1 / (1 + np.exp(scores[gold] - scores[z])) if q is None else q(scores, gold, z)
+    gradient = np.zeros(len(scores))
+    gradient[gold] += up * weight * q
+    gradient[z] += weight * q * share
+    return gradient
+
+
+def mistaken(**mistake):
+    return lambda *args, **kwargs: _challenger_gradient(*args, **kwargs, **mistake)
+
+
+# What students get wrong, and no change of a right answer imitates: exercise -> mistake -> function.
+MISTAKES: dict[str, dict[str, Callable]] = {"challenger_gradient": {
+    "the right answer is its own challenger": mistaken(wrong=lambda s, others: s.argmax()),
+    "the easiest wrong answer": mistaken(wrong=lambda s, others: others[s[others].argmin()]),
+    "the first wrong answer": mistaken(wrong=lambda s, others: others[0]),
+    "the right answer's probability": mistaken(q=lambda s, gold, z: 1 / (1 + np.exp(s[z] - s[gold]))),
+    "the loss in place of its slope": mistaken(q=lambda s, gold, z: np.log1p(np.exp(s[z] - s[gold]))),
+    "cross-entropy's probability": mistaken(q=lambda s, gold, z: (np.exp(s) / np.exp(s).sum())[z]),
+    "a hinge": mistaken(q=lambda s, gold, z: float(s[z] > s[gold])),
+    "only the challenger is pushed": mistaken(up=0.0),
+    "only the right answer is pushed": mistaken(share=0.0),
+    "both are pushed up": mistaken(share=-1.0),
+    "no weight": lambda scores, gold, weight: _challenger_gradient(scores, gold, 1.0),
+}}
+
+
 def wrong_answers(answer):
     """Names of the ways to get an answer like `answer` wrong, each with the function that does so.
 
@@ -100,8 +131,9 @@ def survivors(name, check, scope):
     attempt(check, scope, name, watched)
     if not answers:
         return [f"{name}: the visible check never calls it"]
-    return [f"{name}: {way}" for way, change in wrong_answers(answers[0]).items()
-            if attempt(check, scope, name, lambda *a, change=change, **k: change(solution(*a, **k))) is None]
+    wrong = {way: lambda *a, change=change, **k: change(solution(*a, **k))
+             for way, change in wrong_answers(answers[0]).items()} | MISTAKES.get(name, {})
+    return [f"{name}: {way}" for way, function in wrong.items() if attempt(check, scope, name, function) is None]
 
 
 def attempt(check, scope, name, function):
@@ -210,6 +242,21 @@ def test_every_wrong_answer_is_another_one(answer):
     for name, change in wrong_answers(answer).items():
         changed = np.array_equal(np.asarray(change(answer), float), np.asarray(answer, float))
         assert not changed or name in ("always True", "always False", "always True at 1")
+
+
+def test_mistakes_belong_to_exercises_and_differ_from_the_right_answer():
+    there = {name for path in WITH for cell in read(path).cells if is_tagged(cell, "exercise")
+             for name in exercises(cell.source)}
+    assert set(MISTAKES) <= there
+    cases = (np.array([0.5, 3.0, -1.0, 2.0]), 0, 0.7), (np.array([3.0, 0.5, 2.0]), 0, 0.7)
+    for name, function in MISTAKES["challenger_gradient"].items():
+        assert not all(np.allclose(function(*case), _challenger_gradient(*case)) for case in cases), name
+
+
+def test_mistakes_are_tried(monkeypatch):
+    monkeypatch.setitem(MISTAKES, "twice", {"squared": lambda x: x ** 2, "six": lambda x: 6})
+    assert accepted(lesson()) == ["twice: six"]
+    assert accepted(lesson(check=CHECK.replace("(3) == 6", "(2) == 4"))) == ["twice: squared"]
 
 
 def test_a_wrong_solution_is_caught():

@@ -59,7 +59,7 @@ class Answers:
     """Prompts and the closed set of their answers, tokenised once for one causal model.
 
     `prompts`: N lists of token ids; `answers`: C lists, each closed by the end token. InputError in one line for an
-    encoder, an empty answer, an answer without tokens, two that cannot be told apart, a prompt beyond the context.
+    encoder, no answers, an empty one, one without tokens, two that cannot be told apart, a prompt beyond the context.
     """
 
     def __init__(self, model: Model, prompts: list[str], answers: list[str] | tuple[str, ...]):
@@ -68,6 +68,8 @@ class Answers:
         if model.kind != "causal":
             raise InputError(f"MODEL={model.name} is an encoder and writes no answers; train a head on it, or use "
                              "MODEL=pocket")
+        if not len(answers):
+            raise InputError("answers is empty; give at least one text to choose")
         tokenizer = AutoTokenizer.from_pretrained(model.folder)
         end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
         self.pad = next(i for i in (tokenizer.pad_token_id, *end, 0) if i is not None)

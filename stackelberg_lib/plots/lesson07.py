@@ -122,7 +122,7 @@ def draw_challenger(gains: dict[str, dict[str, np.ndarray]], title: str, caption
 
     fig, ax = plt.subplots(figsize=(7.2, 3.6))
     looks = ({"color": "#0b3c8c", "marker": "o"}, {"color": "#d1670a", "marker": "^"})
-    for shift, look, (steps, arms) in zip((0.14, -0.14), looks, gains.items(), strict=True):
+    for shift, look, (steps, arms) in zip((-0.14, 0.14), looks, gains.items(), strict=True):
         for place, values in enumerate(arms.values()):
             mean, low, high = interval(values)
             ax.errorbar(mean, place + shift, xerr=[[mean - low], [high - mean]], capsize=3,

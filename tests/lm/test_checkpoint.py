@@ -13,7 +13,7 @@ import torch
 
 from stackelberg_lib.data import sets
 from stackelberg_lib.errors import InputError
-from stackelberg_lib.lm import checkpoint, features, finetune, registry, training
+from stackelberg_lib.lm import checkpoint, features, finetune, objectives, registry, training
 from stackelberg_lib.lm.finetune import Recipe
 
 STEPS = 11
@@ -23,7 +23,7 @@ STOPPING = replace(RECIPE, validation=0.2)
 KILLED = """
 import os, signal, sys, torch
 sys.path.insert(0, sys.argv[1])
-from test_checkpoint import run
+import test_checkpoint
 real, count = torch.optim.AdamW.step, 0
 def step(*args, **more):
     global count
@@ -32,20 +32,33 @@ def step(*args, **more):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **more)
 torch.optim.AdamW.step = step
-run(sys.argv[2])
+getattr(test_checkpoint, sys.argv[4])(sys.argv[2])
 """
 
 
 def run(save_to=None, recipe=RECIPE, seed=5, n=30):
     """A short training of Pocket with dropout in its attention: losses, the classifier."""
     data, model = sets.load("pocketdesk", 0), registry.resolve("pocket")
-    classifier = finetune.lora_classifier(model, 32, 4, 0)
-    for module in classifier.modules():
-        if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.2
+    classifier = forgetful(finetune.lora_classifier(model, 32, 4, 0))
     tokens = features.Tokens(model, data.train_texts[:n])
     losses = finetune.fit(classifier, tokens, np.arange(n), data.train_labels[:n], recipe, seed, save_to)
     return losses, classifier
+
+
+def run_answers(save_to=None, recipe=RECIPE, seed=5, n=30):
+    """The same for a model that says the answer, with challengers: losses, the generator."""
+    data, model = sets.load("pocketdesk", 0), registry.resolve("pocket")
+    generator, labels = forgetful(finetune.lora_generator(model, 4, 0)), data.train_labels[:n]
+    answers = objectives.Answers(model, [t + "\n>" for t in data.train_texts[:n]], [" " + x for x in data.label_names])
+    losses = finetune.fit_answers(generator, answers, np.arange(n), labels, recipe, seed, (labels + 1) % 32, save_to)
+    return losses, generator
+
+
+def forgetful(module):
+    for part in module.modules():
+        if hasattr(part, "attention_dropout"):
+            part.attention_dropout = 0.2
+    return module
 
 
 def equal(a, b):
@@ -60,14 +73,15 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path, one_thread):
+@pytest.mark.parametrize("train", [run, run_answers], ids=["classes", "answers"])
+def test_a_killed_run_resumes_to_the_same_weights(train, tmp_path, one_thread):
     path, n = tmp_path / "run.safetensors", random.SystemRandom().randint(4, STEPS)
-    command = [sys.executable, "-c", KILLED, os.path.dirname(__file__), path, str(n)]
+    command = [sys.executable, "-c", KILLED, os.path.dirname(__file__), path, str(n), train.__name__]
     child = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    expected, whole = run()
+    expected, whole = train()
     assert child.wait(timeout=600) == -signal.SIGKILL
     assert checkpoint.read(path)[1]["losses"] == expected[:3 * ((n - 1) // 3)]
-    losses, resumed = run(path)
+    losses, resumed = train(path)
     assert losses == expected and equal(resumed, whole), n
 
 
@@ -155,7 +169,8 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
             run(path, **{"recipe": Recipe(steps=1), **change})
 
 
-def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
+@pytest.mark.parametrize("train", [run, run_answers], ids=["classes", "answers"])
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(train, tmp_path, monkeypatch, one_thread):
     path, real, calls = tmp_path / "run.safetensors", finetune.objectives.cross_entropy, []
 
     def breaks(*args, **more):
@@ -163,9 +178,15 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, mon
         return real(*args, **more) * (float("nan") if len(calls) == 7 else 1.0)
 
     monkeypatch.setattr(finetune.objectives, "cross_entropy", breaks)
-    with pytest.raises(FloatingPointError, match="loss is nan at step 6; lower the rate .* stays"):
-        run(path, Recipe(steps=STEPS, batch=6, every=3))
-    assert len(checkpoint.read(path)[1]["losses"]) == 6
+    with pytest.raises(FloatingPointError, match="loss is nan at step 6; lower the rate .* stays") as caught:
+        train(path)
+    assert "\n" not in str(caught.value)
+    tensors, state = checkpoint.read(path)
+    assert len(state["losses"]) == 6 and np.isfinite(state["losses"]).all()
+    assert all(torch.isfinite(t).all() for name, t in tensors.items() if t.is_floating_point())
+    monkeypatch.undo()
+    (losses, resumed), (expected, whole) = train(path), train()  # what stayed is good to go on from
+    assert losses == expected and equal(resumed, whole)
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path):

@@ -109,3 +109,15 @@ def test_a_hub_id_is_trained_from_a_local_mirror_without_a_hub(tmp_path):
     np.testing.assert_allclose(scores, objectives.score(generator, answers), rtol=1e-4)
     assert missing.startswith("MODEL=owner/absent is not on this disk and the hub did not give it (")
     assert "use pocket, minilm, or a local folder" in missing
+
+
+def test_a_hub_that_does_not_answer_is_one_line(tmp_path):
+    """Not told to stay offline: the hub is asked, at an address where nothing listens."""
+    code = ("from stackelberg_lib.errors import InputError\nfrom stackelberg_lib.lm.registry import resolve\n"
+            "try:\n    resolve('owner/absent')\nexcept InputError as error:\n    print(error)\n")
+    env = {"HF_HUB_CACHE": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1", "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    line, = done.stdout.splitlines()
+    assert line.startswith("MODEL=owner/absent is not on this disk and the hub did not give it (")
+    assert line.endswith("use pocket, minilm, or a local folder in Hugging Face format") and done.stderr == ""

@@ -134,6 +134,8 @@ def deaf(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("names", "message"), [
+    ([], "answers is empty; give at least one text to choose"),
+    (["late", ""], r"answers\[1\]='' is empty; every answer needs words"),
     (["late", " "], r"answers\[1\]=' ' is empty"),
     (["late", "zzz"], r"answers\[1\]='zzz' becomes no token under the tokenizer of pocket; reword it"),
     (["late", "zlate"], "those of '(late|zlate)'"),
@@ -169,12 +171,13 @@ def test_a_prompt_does_not_end_before_its_answer(tmp_path):
 
 
 def test_prompt_beyond_the_context():
-    late = len(objectives.Answers(POCKET, [], [" late"]).answers[0]) - 1
-    room = (128 - 1 - (late + 1)) // late  # the start token, and the answer with its end
-    assert len(objectives.Answers(POCKET, [" late" * room], [" late"]).prompts[0]) == 1 + late * room
-    with pytest.raises(InputError, match=rf"prompts\[1\] has {1 + late * (room + 1)} tokens and the longest answer "
-                                         f"{late + 1}; the context of pocket is 128 tokens: shorten the text"):
-        objectives.Answers(POCKET, ["short", " late" * (room + 1)], [" late"])
+    word, answer = " parcel", [" parcel"]  # one token each, and the answer's end token
+    full, = objectives.Answers(POCKET, [word * 125], answer).prompts  # with its start token
+    assert len(full) + 2 == 128
+    with pytest.raises(InputError, match=r"prompts\[1\] has 127 tokens and the longest answer 2; the context of pocket "
+                                         r"is 128 tokens: shorten the text") as caught:
+        objectives.Answers(POCKET, ["short", word * 126], answer)
+    assert "\n" not in str(caught.value)
 
 
 def test_encoders_write_no_answers():
