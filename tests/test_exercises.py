@@ -93,8 +93,70 @@ def mistaken(**mistake):
     return lambda *args, **kwargs: _challenger_gradient(*args, **kwargs, **mistake)
 
 
+def _rises(K, p, bought, *, cut=0.0, weights=True):
+    """The right rises of coverage; each argument puts one mistake in."""
+    cover = K[list(bought)].max(axis=0, initial=0.0)
+    return np.maximum(K - cover, cut) @ (p if weights else np.ones_like(p))
+
+
+def _mass_gains(K, p, lam, bought, *, noise=True, divide=True, power=2, ridge=True, known=True):
+    """The right gains of kernel mass; each argument puts one mistake in."""
+    A, k = list(bought), K
+    if known:
+        k = K - K[:, A] @ np.linalg.solve(K[np.ix_(A, A)] + noise * lam * np.eye(len(A)), K[A])
+    return p @ k**power / (np.diag(k) + ridge * lam if divide else 1)
+
+
+def _labels_needed(labels, accuracy, target, *, take=0, scale=np.log, back=np.exp, never=np.inf, between=True):
+    """The right number of labels; each argument puts one mistake in."""
+    above = np.flatnonzero(np.asarray(accuracy) >= target)
+    if not len(above):
+        return never if never == np.inf else labels[-1]
+    k = above[take]
+    if k == 0 or not between:
+        return labels[k]
+    share = (target - accuracy[k - 1]) / (accuracy[k] - accuracy[k - 1])
+    return back(scale(labels[k - 1]) + share * (scale(labels[k]) - scale(labels[k - 1])))
+
+
+def _holm_by_hand(p, *, times=lambda n, k: n - k, grow=True, most=1.0, order=True):
+    """The right correction; each argument puts one mistake in."""
+    rising = np.argsort(p)
+    raised = p[rising] * times(len(p), np.arange(len(p)))
+    raised = np.minimum(np.maximum.accumulate(raised) if grow else raised, most)
+    return raised[np.argsort(rising)] if order else raised
+
+
+def wrongly(right, **mistake):
+    return lambda *args: right(*args, **mistake)
+
+
 # What students get wrong, and no change of a right answer imitates: exercise -> mistake -> function.
-MISTAKES: dict[str, dict[str, Callable]] = {"challenger_gradient": {
+MISTAKES: dict[str, dict[str, Callable]] = {"rises": {
+    "falls count against it": wrongly(_rises, cut=-np.inf),
+    "no weights": wrongly(_rises, weights=False),
+    "what is bought is forgotten": lambda K, p, bought: K @ p,
+    "the last label only": lambda K, p, bought: _rises(K, p, bought[-1:]),
+}, "mass_gains": {
+    "the kernel before the labels": wrongly(_mass_gains, known=False),
+    "labels without noise": wrongly(_mass_gains, noise=False),
+    "no division": wrongly(_mass_gains, divide=False),
+    "no ridge below": wrongly(_mass_gains, ridge=False),
+    "not squared": wrongly(_mass_gains, power=1),
+    "no weights": lambda K, p, lam, bought: _mass_gains(K, np.ones_like(p), lam, bought),
+}, "labels_needed": {
+    "linear in labels": wrongly(_labels_needed, scale=lambda x: x, back=lambda x: x),
+    "nothing between the points": wrongly(_labels_needed, between=False),
+    "the last time above": wrongly(_labels_needed, take=-1),
+    "the budget when it is not reached": wrongly(_labels_needed, never=0),
+}, "holm_by_hand": {
+    "Bonferroni": wrongly(_holm_by_hand, times=lambda n, k: n),
+    "one less": wrongly(_holm_by_hand, times=lambda n, k: n - k - 1),
+    "not monotone": wrongly(_holm_by_hand, grow=False),
+    "above 1": wrongly(_holm_by_hand, most=np.inf),
+    "sorted": wrongly(_holm_by_hand, order=False),
+    "Benjamini and Hochberg's factor": wrongly(_holm_by_hand, times=lambda n, k: n / (k + 1)),
+}, "challenger_gradient": {
     "the right answer is its own challenger": mistaken(wrong=lambda s, others: s.argmax()),
     "the easiest wrong answer": mistaken(wrong=lambda s, others: others[s[others].argmin()]),
     "the first wrong answer": mistaken(wrong=lambda s, others: others[0]),
@@ -248,9 +310,18 @@ def test_mistakes_belong_to_exercises_and_differ_from_the_right_answer():
     there = {name for path in WITH for cell in read(path).cells if is_tagged(cell, "exercise")
              for name in exercises(cell.source)}
     assert set(MISTAKES) <= there
-    cases = (np.array([0.5, 3.0, -1.0, 2.0]), 0, 0.7), (np.array([3.0, 0.5, 2.0]), 0, 0.7)
-    for name, function in MISTAKES["challenger_gradient"].items():
-        assert not all(np.allclose(function(*case), _challenger_gradient(*case)) for case in cases), name
+    K = np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.2], [0.1, 0.2, 1.0]])
+    p, few, far = np.array([1.0, 2.0, 4.0]), np.array([0.2, 0.6, 0.3, 0.9]), np.array([0.01, 0.9, 0.04, 0.6])
+    cases = {
+        "challenger_gradient": (_challenger_gradient, (np.array([0.5, 3.0, -1.0, 2.0]), 0, 0.7),
+                                (np.array([3.0, 0.5, 2.0]), 0, 0.7)),
+        "rises": (_rises, (K, p, [0, 1])), "mass_gains": (_mass_gains, (K, p, 0.2, [0])),
+        "labels_needed": (_labels_needed, (np.array([2, 4, 8, 16]), few, 0.5), (np.array([2, 4, 8, 16]), few, 0.95)),
+        "holm_by_hand": (_holm_by_hand, (far,))}
+    assert set(cases) == set(MISTAKES)
+    for exercise, (right, *given) in cases.items():
+        for name, function in MISTAKES[exercise].items():
+            assert not all(np.allclose(function(*case), right(*case)) for case in given), (exercise, name)
 
 
 def test_mistakes_are_tried(monkeypatch):

@@ -50,8 +50,9 @@ class Evaluated(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """Right over left, each summed over replicas (and rounds): >= 1; the factors of a chain multiply."""
-        return float(self.right.sum() / self.left.sum()) if self.left.sum() > 0 else float("inf")
+        """Right over left, each a mean over its replicas (summed over rounds): >= 1; a chain's factors multiply."""
+        left, right = (side.sum() / len(side) for side in (self.left, self.right))
+        return float(right / left) if left > 0 else float("inf")
 
     @property
     def broken(self) -> np.ndarray:

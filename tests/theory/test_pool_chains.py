@@ -70,6 +70,9 @@ def test_the_steps_multiply_to_the_bound(number):
     for _, steps, _ in evaluated(number):
         for before, after in zip(steps, steps[1:], strict=False):
             np.testing.assert_array_equal(before.right, after.left)
+        start, end = (side.sum() / len(side) for side in (steps[0].left, steps[-1].right))
+        if all(step.left.sum() > 0 for step in steps):  # also where one side has replicas and the other is the same
+            np.testing.assert_allclose(np.prod([step.factor for step in steps]), end / start, rtol=1e-9)
 
 
 def test_every_step_is_nearly_tight_somewhere():
