@@ -31,7 +31,6 @@ from stackelberg_lib.report.provenance import checkout
 RESULTS = Path(__file__).resolve().parents[1] / "results/llf_trials.jsonl"
 ROWS, LARGE = 2000, 8000  # of the pool, drawn by each seed; "large": of banking77 as it is
 SINGLE = (0.25, 1.0, 4.0)
-SMOOTH = (0.0625, 0.125, *kernel.SCALES)
 TRIED = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # scales that leave-one-out may choose
 TOPICS = ("top", "transfer", "cash", "virtual", "pin", "passcode", "exchange", "verify", "payment", "refund", "card")
 KINDS = {"trouble": ("fail", "declin", "not_", "pending", "revert", "block", "swallow", "wrong", "twice", "unable",
@@ -75,15 +74,18 @@ def one_scale(gamma: float):
 
 def squared(a, b):
     """The square of the kernel of many scales: the coverage that certifies widths (THEORY 6)."""
-    return kernel.multiscale(a, b) ** 2
+    return kernel.multiscale(a, b, coverage.WIDE) ** 2
 
 
 def scales(*gammas: float):
-    """The mean of Gaussian kernels of these scales."""
-    return lambda a, b: sum(kernel.gaussian(a, b, g) for g in gammas) / len(gammas)
+    """The mean of Gaussian kernels of these scales, each twice the one before."""
+    return partial(kernel.multiscale, scales=gammas)
 
 
-def covering(k, power: float = 1.0):
+ALL_SCALES = scales(*coverage.WIDE)
+
+
+def covering(k=ALL_SCALES, power: float = 2.0):
     """Coverage with another kernel, and rows weighing (1 - margin)^power."""
     return lambda pool, budget: coverage._facility(pool, pool.weights() ** power, budget, k)
 
@@ -144,22 +146,22 @@ def then_margin(start: int):
 
 VARIANTS = {
     "coverage": RULES["coverage"],
-    **{f"coverage, scale {g}": covering(one_scale(g)) for g in SINGLE},
+    "coverage, plain weights": covering(power=1.0),
+    "coverage, all rows weigh 1": covering(power=0.0),
+    "coverage, scales from 1/4": covering(kernel.multiscale),
+    "coverage, scales from 1/4, plain weights": covering(kernel.multiscale, 1.0),
+    "coverage, scales from 1/4, weights to the fourth": covering(kernel.multiscale, 4.0),
+    "coverage, scales from 1/4, weights 1 / margin": per_gap,
+    **{f"coverage, scale {g} alone": covering(one_scale(g)) for g in SINGLE},
     "coverage, scale by leave-one-out": chosen_scale(covering),
     "coverage, k squared": covering(squared),
-    "coverage, all rows weigh 1": covering(kernel.multiscale, 0.0),
-    "coverage, weights squared": covering(kernel.multiscale, 2.0),
-    "coverage, weights to the fourth": covering(kernel.multiscale, 4.0),
-    "coverage, weights 1 / margin": per_gap,
-    "coverage, scales from 1/16": covering(scales(*SMOOTH)),
-    "coverage, scales from 1/16, weights squared": covering(scales(*SMOOTH), 2.0),
     "coverage, half of the batches, then margin": then_margin(5),
     "kernel mass": kernel_mass(kernel.multiscale),
-    **{f"kernel mass, scale {g}": kernel_mass(one_scale(g)) for g in SINGLE},
+    **{f"kernel mass, scale {g} alone": kernel_mass(one_scale(g)) for g in SINGLE},
     "kernel mass, scale by leave-one-out": chosen_scale(kernel_mass),
     "kernel mass, lambda 0.3": kernel_mass(kernel.multiscale, 0.3),
     "kernel mass, weights squared": kernel_mass(kernel.multiscale, power=2.0),
-    "kernel mass, scales from 1/16": kernel_mass(scales(*SMOOTH)),
+    "kernel mass, scales from 1/16": kernel_mass(ALL_SCALES),
     "kernel mass, 1,000 landmarks": by_landmarks(1000),
     "linear mass": RULES["mass"],
     "linear mass, lambda 3": linear_mass(3.0),
