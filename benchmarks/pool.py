@@ -5,7 +5,10 @@ A pool in classes, unit-norm features, a few labels known, B labels to choose. E
 wall-clock of the selection alone, the median of a few runs for ours, one run for the peers; extra memory is the most
 that the process held during the first selection above what it held before, in MB of 10^6 bytes. Inputs, imports and a
 selection from a tiny pool come before. Table to stdout, progress to stderr, provenance to benchmarks/results/pool.json;
-the last line is one JSON object.
+the last line is one JSON object. What a large pool needs:
+
+    .venv/bin/python benchmarks/pool.py --n 200000 --m 1024 --budget 20 --repeat 1 --only mass kernel_mass coverage \
+        --out benchmarks/results/pool_large.json
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PYTHON = HERE.parent / ".venv-pool/bin/python"
-DIM, CLASSES, LABELLED, SEED = 384, 20, 100, 0
+CLASSES, LABELLED, SEED = 20, 100, 0
 LIBRARIES = {"skactiveml": "scikit-activeml", "smalltext": "small-text"}
 PEERS = ("skactiveml_badge", "skactiveml_kcenter", "skactiveml_typiclust", "smalltext_badge", "smalltext_kcenter")
 KEYS = {"k_center": "kcenter"}  # what the last line calls a rule
@@ -93,20 +96,21 @@ def report(table: list[dict], versions: dict[str, str]) -> None:
 def arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=20_000, help="rows of the pool")
+    parser.add_argument("--m", type=int, default=384, help="features of a row")
     parser.add_argument("--budget", type=int, default=200, help="labels to choose")
     parser.add_argument("--repeat", type=int, default=3, help="runs of ours")
     parser.add_argument("--threads", type=int, default=cores(), help="threads of every contender")
     parser.add_argument("--only", nargs="*", default=[], help="names of contenders, such as mass skactiveml_badge")
     parser.add_argument("--out", type=Path, default=HERE / "results/pool.json")
     args = parser.parse_args(words)
-    if args.n < 10 * CLASSES or not 1 <= args.budget <= args.n - LABELLED or args.repeat < 1 or args.threads < 1:
+    if args.n < 10 * CLASSES or not 1 <= args.budget <= args.n - LABELLED or min(args.repeat, args.threads, args.m) < 1:
         parser.error(f"--n must be {10 * CLASSES} or more, --budget from 1 to n - {LABELLED}, the others 1 or more")
     return args
 
 
 def main(words: list[str] | None = None) -> None:
     args, load = arguments(words), os.getloadavg()[0]
-    case = {"n": args.n, "m": DIM, "classes": CLASSES, "labelled": LABELLED, "budget": args.budget, "seed": SEED,
+    case = {"n": args.n, "m": args.m, "classes": CLASSES, "labelled": LABELLED, "budget": args.budget, "seed": SEED,
             "repeat": args.repeat, "threads": args.threads}
     names = contenders(args.only)
     say(f"{len(names)} contenders, one after the other, {args.threads} threads")

@@ -119,12 +119,12 @@ def gaussian(a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
     return np.exp(d, out=d)
 
 
-def multiscale(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean of exp(-gamma |a_i - b_j|^2) over SCALES, (n, k); each term is the square of the one before."""
-    term = gaussian(a, b, SCALES[0])
+def multiscale(a: np.ndarray, b: np.ndarray, scales: tuple[float, ...] = SCALES) -> np.ndarray:
+    """Mean of exp(-gamma |a_i - b_j|^2) over the scales, (n, k); each must be twice the one before."""
+    term = gaussian(a, b, scales[0])
     total = term.copy()
-    for _ in SCALES[1:]:
-        term *= term
+    for _ in scales[1:]:
+        term *= term  # a Gaussian of twice the scale is the square
         total += term
-    total /= len(SCALES)
+    total /= len(scales)
     return total

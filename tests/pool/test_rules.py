@@ -102,7 +102,9 @@ def test_before_two_classes_a_random_batch(rule, labels):
 def test_facility_location_is_the_greedy_one(pool, rule):
     h, _, p = pool
     D = np.sum((h[:, None] - h) ** 2, axis=2)
-    scales, weights = ((0.25, 0.5, 1, 2, 4), 1 - gap(p)) if rule == "coverage" else ((GAMMA,), np.ones(N))
+    scales, weights = ((0.0625, 0.125, 0.25, 0.5, 1, 2, 4), (1 - gap(p)) ** 2)
+    if rule == "facility_location":
+        scales, weights = (GAMMA,), np.ones(N)
     K = np.mean([np.exp(-g * D) for g in scales], axis=0)
     assert pick(rule, pool, 12) == greedily(lambda bought, i: weights @ K[[*bought, i]].max(0), [2, 9, 11], 12)
 
