@@ -27,7 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials bench-lora bench-pool clean
+.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -45,6 +45,7 @@ help:
 	@echo 'make bench-game the game beside other libraries, which are installed into .venv-peers'
 	@echo 'make bench-gates every gate on every stream, beside the best fixed level'
 	@echo 'make gate-trials what was tried before the calibrated gate got its form'
+	@echo 'make llf-trials what was tried before the default rule of selection got its form; needs banking77'
 	@echo 'make bench-lora the fine-tuning loop beside Trainer and SFTTrainer, which are installed into .venv-trl'
 	@echo 'make bench-pool choosing labels beside scikit-activeml and small-text, which are installed into .venv-pool'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
@@ -166,6 +167,9 @@ bench-gates: setup
 
 gate-trials: setup
 	@exec $(PY) benchmarks/gate_trials.py
+
+llf-trials: setup minilm
+	@exec $(PY) benchmarks/llf_trials.py
 
 # torch and the rest of the shared packages in the versions of requirements.lock; the folder ignores itself.
 bench-lora: setup minilm

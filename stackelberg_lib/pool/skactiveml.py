@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from stackelberg_lib.errors import InputError
-from stackelberg_lib.pool.strategies import RULES, UNLABELLED, _check, _check_probabilities
+from stackelberg_lib.pool.strategies import DEFAULT, RULES, UNLABELLED, _check, _check_probabilities
 from stackelberg_lib.pool.view import Pool
 
 try:
@@ -37,13 +37,13 @@ class PoolRule(SingleAnnotatorPoolQueryStrategy):
     """A rule of `stackelberg_lib.pool` as a query strategy of scikit-activeml, with its interface and its conventions.
 
     Args:
-        strategy: a name in `strategies.RULES`; "mass" is largest mass latency first.
+        strategy: a name in `strategies.RULES`.
         missing_label: what stands in `y` for a label that is not known: nan, None, a number or a string.
         random_state: None, int or RandomState, for rules that draw. As everywhere in scikit-activeml, one int gives
             the same picks in every call with equally many unlabelled rows.
     """
 
-    def __init__(self, strategy="mass", missing_label=MISSING_LABEL, random_state=None):
+    def __init__(self, strategy=DEFAULT, missing_label=MISSING_LABEL, random_state=None):
         super().__init__(missing_label=missing_label, random_state=random_state)
         self.strategy = strategy
 

@@ -21,7 +21,7 @@ def crowd(seed=0):
 
 
 def test_mass_covers_groups_in_order_of_size_and_leaves_the_outlier():
-    picks = propose(crowd(), 4, rng=RNG(0))
+    picks = propose(crowd(), 4, rng=RNG(0), strategy="mass")
     groups = np.digitize(picks, [35, 60, 75, 80])
     assert groups[:3].tolist() == [0, 1, 2] and 80 not in picks[:3]
 
@@ -45,7 +45,7 @@ def test_mass_picks_equal_brute_force_on_the_definition():
         values = [phi([*bought, i]) if i not in bought else np.inf for i in range(30)]
         bought.append(int(np.argmin(values)))
         expected.append(bought[-1])
-    assert propose(h, 5, y, rng=RNG(0)).tolist() == expected
+    assert propose(h, 5, y, rng=RNG(0), strategy="mass").tolist() == expected
 
 
 def test_margin_takes_the_closest_calls():
