@@ -46,14 +46,14 @@ def draw_kernel(distance: np.ndarray, single: dict[str, np.ndarray], mean: np.nd
         k = int(np.abs(values - 0.5).argmin())
         ax.annotate(name, (distance[k], values[k]), fontsize=8, color=str(shade - 0.1), xytext=(2, 2),
                     textcoords="offset points")
-    ax.plot(distance, mean, color=style.ARMS["coverage"]["color"], label="mean of the five")
+    ax.plot(distance, mean, color=style.ARMS["coverage"]["color"], label="mean of the scales")
     bins = np.linspace(0, distance[-1], 60)
     for values, look in ((near, dict(color="#3fb2c9", label="distance to the nearest text")),
                          (far, dict(color="#d9d9d9", label="distance of two texts"))):
         height, _ = np.histogram(values, bins)
         ax.fill_between(bins[:-1], 0.45 * height / height.max(), step="post", alpha=0.7, linewidth=0, **look)
     ax.set(xlabel="distance of two texts (features of root-mean-square norm 1)", ylabel="kernel", ylim=(0, 1.02))
-    ax.legend(fontsize=9)
+    _legend(fig, [ax])
     return _titled(fig, title, caption)
 
 
@@ -117,22 +117,29 @@ def draw_penalty(wins: np.ndarray, rules: list[str], sets: int, title: str, capt
     return _titled(fig, title, caption)
 
 
-def draw_arms(found: dict[str, dict[str, tuple]], title: str, caption: str):
-    """Area of each rule less that of random, with interval, a panel a setting; found: setting -> {rule: triple}."""
+def draw_arms(found: dict[str, dict[str, tuple]], columns: int, title: str, caption: str):
+    """Area of each rule less that of random, with interval, a panel a setting; found: setting -> {rule: triple}.
+
+    So many columns; the settings fill them line by line. Returns the figure.
+    """
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(1, len(found), figsize=(max(5.5, 3.1 * len(found)), 3.6), sharey=True, squeeze=False)
+    lines = -(-len(found) // columns)
+    fig, axes = plt.subplots(lines, columns, figsize=(max(5.5, 2.5 * columns), 2.5 * lines + 0.6), sharey=True,
+                             squeeze=False)
     rules = list(dict.fromkeys(rule for by_rule in found.values() for rule in by_rule))
-    for ax, (name, by_rule) in zip(axes[0], found.items(), strict=True):
+    for ax, (name, by_rule) in zip(axes.flat, found.items(), strict=False):
         for rule, (mean, low, high) in by_rule.items():
             look = style.ARMS[rule]
             ax.errorbar(mean, rules.index(rule), xerr=[[mean - low], [high - mean]], capsize=3, color=look["color"],
                         marker=look["marker"])
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_title(name, fontsize=9.5)
-        ax.set_xlabel("area minus random's", fontsize=9)
         ax.tick_params(axis="x", labelsize=8)
-    axes[0][0].set_yticks(range(len(rules)), [style.ARMS[rule]["label"] for rule in rules], fontsize=9)
+        ax.set_xlabel("area minus random's", fontsize=8.5)
+    for ax in axes.flat[len(found):]:
+        ax.set_axis_off()
+    axes[0][0].set_yticks(range(len(rules)), [style.ARMS[rule]["label"] for rule in rules], fontsize=8.5)
     axes[0][0].set_ylim(len(rules) - 0.5, -0.5)
     return _titled(fig, title, caption)
 
