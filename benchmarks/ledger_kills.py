@@ -117,6 +117,12 @@ def _found(folder: Path, budget: int) -> dict:
             "asked": asked}
 
 
+def holds(found: dict) -> bool:
+    """Whether the book is full, nothing in it twice or wrong, and nothing that was reported lost."""
+    return found["rows"] == found["spent"] == found["budget"] and not any(
+        found[key] for key in ("items_twice", "texts_twice", "reported_lost", "wrong", "failed"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=8)
@@ -127,14 +133,12 @@ def main() -> int:
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = run(Path(folder), a.processes, a.budget, a.kills, a.seed)
-    holds = found["rows"] == found["spent"] == a.budget and not any(
-        found[key] for key in ("items_twice", "texts_twice", "reported_lost", "wrong", "failed"))
     where = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "machine": platform.machine(),
              "system": platform.system(), "when": time.strftime("%Y-%m-%d", time.gmtime())}
-    last = found | {"holds": holds}
+    last = found | {"holds": holds(found)}
     a.out.write_text(json.dumps({"seed": a.seed, "found": last, "provenance": where}, indent=1) + "\n")
     print(json.dumps(last))
-    return 0 if holds else 1
+    return 0 if last["holds"] else 1
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Ledger:
     """Opens the ledger at `path`, or begins it; close it, or use `with`.
 
     texts: the pool, in order; names: the labels', in the order of their numbers; model: a hash of the model whose
-    features choose. A ledger begun with others, damaged, or edited by hand is refused, and nothing in it is changed.
+    features choose. A ledger begun with others, damaged, or edited by hand is refused.
     budget: what the prices may sum to, a whole number. Another one than before is written down beside it; one below
     what is spent is refused. Errors are InputError, one line that says what to do.
     """

@@ -15,7 +15,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,6 +83,8 @@ def told(path: Path, before: str = "") -> Iterator[None]:
         elif name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
             fix = "give a file on a local disk, in a folder that you may write"
         raise InputError(f"{path}: {before}{error}; {fix}") from None
+    except UnicodeDecodeError:  # sqlite3 could not even read what SQLite complained of
+        raise damaged(path, "its description of the tables is no text") from None
     except OSError as error:
         raise InputError(f"{path}: {before}{error.strerror}; give a file on a local disk, in a folder that you may "
                          "write and that has room") from None
@@ -90,12 +92,14 @@ def told(path: Path, before: str = "") -> Iterator[None]:
 
 def damaged(path: Path, what: str) -> InputError:
     """The error that a ledger is not as it was written."""
-    return InputError(f"{path} is damaged: {what.splitlines()[0]}; nothing was changed, and "
+    return InputError(f"{path} is damaged: {what.splitlines()[0]}; "
                       f"`python -m stackelberg_lib.pool.salvage {path}` copies every intact row to a new file")
 
 
-def create(path: Path, title: dict[str, str], budget: int) -> None:
-    """Begin a ledger: made whole in a folder beside it, then given its name, unless another process was faster."""
+def create(path: Path, title: dict[str, str], budget: int, rows: Iterable[tuple] = ()) -> None:
+    """Begin a ledger, with `rows` (fields from item to time) in it: made whole in a folder beside it, then given its
+    name, unless another process was faster.
+    """
     log = path.with_name(path.name + "-wal")
     if log.exists():
         raise InputError(f"{log} is there without {path.name}, to which it belongs; bring that back, or move "
@@ -112,6 +116,8 @@ def create(path: Path, title: dict[str, str], budget: int) -> None:
                     for entry in [*title.items(), ("format", FORMAT), budget_note(0, budget)]:
                         note(db, table, entry)
                 note(db, "meta", ("head", "0 "))
+                for row in rows:
+                    append(db, *row)
         try:
             os.link(new, path)
         except FileExistsError:
@@ -122,8 +128,12 @@ def connect(path: Path) -> sqlite3.Connection:
     """A connection to a ledger that exists. Bytes that are no UTF-8 are read as marks, so that the hashes tell."""
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=WAIT, isolation_level=None)
     db.text_factory = lambda raw: raw.decode(errors="replace")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA wal_autocheckpoint = 1")
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA wal_autocheckpoint = 1")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from stackelberg_lib.errors import InputError
@@ -45,10 +44,7 @@ def salvage(path: Path, new: Path) -> tuple[int, int]:
     budgets = {int(key[7:]): int(values[0].split()[0]) for key, values in entries.items() if key.startswith("budget ")}
     last = budgets[max(budgets)] if budgets else 1
     with file.told(new):
-        file.create(new, title, max(last, sum(row.price for row in rows)))
-        with closing(file.connect(new)) as db, file.transaction(db):
-            for row in rows:
-                file.append(db, *row[1:10])
+        file.create(new, title, max(last, sum(row.price for row in rows)), [row[1:10] for row in rows])
     counts = [int(value.split()[0]) for value in entries.get("head", [])] + [row.number for row in rows]
     return len(rows), max(counts, default=0)
 
