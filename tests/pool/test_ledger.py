@@ -214,11 +214,14 @@ def test_of_two_annotators_the_first_row_stands(path):
         assert {row.annotator for row in one.rows()} == {"ann"} and one.copies().tolist() == [2, 5]
 
 
-def test_others_who_spend_meanwhile_cannot_make_it_overspend(path):
+def test_others_who_spend_meanwhile_cannot_make_it_overspend(path, monkeypatch):
+    monkeypatch.setattr(ledger_file, "WAIT", 0.05)
     with book(path, budget=2) as one, book(path, budget=2) as two:
         with pytest.raises(InputError, match="item 3 costs 1, and 0 is left of the budget of 2"):
             one.buy([3], Asked(then=lambda item: two.buy([0, 1], Asked(), **TAGS)), **TAGS)
         assert [row.item for row in one.rows()] == [0, 1] and one.left == 0
+        with book(path, budget=3) as three:  # nothing is locked any more
+            assert three.buy([3], Asked(), **TAGS).tolist() == [2] and one.left == 0
 
 
 def test_a_budget_raised_by_another_process_counts_at_once(path):
@@ -296,6 +299,12 @@ def test_bad_input_to_buy(path, arguments, message):
 @pytest.mark.parametrize("where", ["nowhere/x.sqlite", "."])
 def test_a_place_that_cannot_be_written(tmp_path, where):
     refused("give a file on a local disk", tmp_path / where)
+
+
+def test_a_ledger_that_vanishes_is_not_begun_anew(path):
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        ledger_file.connect(path)
+    assert not path.exists()
 
 
 FULL = """
@@ -433,3 +442,10 @@ def test_killed_at_random_the_book_stays_whole(tmp_path):
     assert kills.holds(found)
     assert found["rows"] == found["spent"] == 200 and 150 < found["reported"] <= 200 < found["asked"]
     assert [p.name for p in tmp_path.glob("*.sqlite*")] == ["ledger.sqlite"]
+    for bad in ("items_twice", "texts_twice", "reported_lost", "wrong", "failed", "rows", "spent"):
+        assert not kills.holds(found | {bad: 1})
+    texts, _ = kills.pool(200)
+    with Ledger(tmp_path / "ledger.sqlite", texts, kills.NAMES, "none", 200) as ledger:
+        unsold = int(np.flatnonzero(ledger.labels() < 0)[0])
+    (tmp_path / "x.reported").write_text(f"{unsold} 0\n")
+    assert kills._found(tmp_path, 200)["reported_lost"] == 1
