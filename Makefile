@@ -27,8 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student
-.PHONY: bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills clean
+.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
