@@ -27,7 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool clean
+.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -48,6 +48,7 @@ help:
 	@echo 'make llf-trials what was tried before the default rule of selection got its form; needs banking77'
 	@echo 'make bench-lora the fine-tuning loop beside Trainer and SFTTrainer, which are installed into .venv-trl'
 	@echo 'make bench-pool choosing labels beside scikit-activeml and small-text, which are installed into .venv-pool'
+	@echo 'make ledger-kills  eight processes buy from one ledger, a hundred times one of them is killed'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
 	@echo 'make clean      remove .venv, .venv-peers, .venv-trl, .venv-pool, reports and caches'
 	@echo ''
@@ -190,6 +191,9 @@ bench-pool: setup
 	  echo "$$sum" > $$stamp || exit 1; \
 	fi; \
 	exec $(PY) benchmarks/pool.py
+
+ledger-kills: setup
+	@exec $(PY) benchmarks/ledger_kills.py
 
 clean:
 	rm -rf .venv .venv-peers .venv-trl .venv-pool reports .pytest_cache .ruff_cache .hypothesis *.egg-info
