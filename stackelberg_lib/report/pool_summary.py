@@ -99,7 +99,7 @@ def table(lines: list[dict], start: str = "own", ours: str = OURS) -> list[Row]:
     if ours not in found or "random" not in found:
         raise InputError(f"the study needs finished cells of {ours} and random; run `make study`")
     here = {(line["strategy"], line["seed"]): line for line in lines if line["start"] == start}
-    goal, top = np.mean([accuracy[-1] for accuracy in found["random"].values()]), ceiling(lines)
+    top = ceiling(lines)
     rows = []
     for rule, by_seed in found.items():
         seeds = sorted(by_seed.keys() & found[ours].keys())
@@ -108,6 +108,7 @@ def table(lines: list[dict], start: str = "own", ours: str = OURS) -> list[Row]:
         mine, theirs = (np.array([of[seed] for seed in seeds]) for of in (found[ours], by_seed))
         gap = area(labels, theirs) - area(labels, mine)
         low, high = interval(gap[:, None])
+        goal = np.mean([found["random"][seed][-1] for seed in seeds if seed in found["random"]])
         reach, *near = (_share(labels, theirs.mean(0), target)
                         for target in (goal, *(share * (top or np.inf) for share in SHARES)))
         balance, seconds = (float(np.mean([np.sum(here[rule, seed][key]) for seed in seeds]))
@@ -139,6 +140,7 @@ def show(name: str, rows: list[Row], top: float | None) -> None:
           + f"{'even':>6} {'s':>6}")
     for r in rows:
         p = "" if r.p is None else f"{r.p:.2g}"
+        goal = np.mean([found["random"][seed][-1] for seed in seeds if seed in found["random"]])
         reach, *near = ("-" if share is None else f"{share:.0%}" for share in (r.reach, *r.near))
         print(f"{r.strategy:18s} {r.seeds:5d} {r.area:7.4f} {r.difference:+18.4f} "
               f"{f'{r.low:+.4f} to {r.high:+.4f}':>18} {p:>9} {reach:>18}"

@@ -221,6 +221,9 @@ def test_labels_that_bring_a_share_of_the_ceiling():
 def test_only_seeds_that_both_have_are_compared():
     some = [line for line in lines({"coverage": 0.1, "late": 0.1}) if line["strategy"] != "late" or line["seed"] < 6]
     assert {r.strategy: r.seeds for r in pool_summary.table(some)} == {"random": 20, "coverage": 20, "late": 6}
+    few = [line for line in some if line["strategy"] != "coverage" or line["seed"] < 7]
+    rows = {r.strategy: r for r in pool_summary.table(few)}
+    assert (rows["random"].seeds, rows["random"].reach) == (7, pytest.approx(1))  # its goal is on the same seeds
 
 
 def test_a_study_without_our_rule_has_no_table():
