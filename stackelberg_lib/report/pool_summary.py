@@ -140,7 +140,6 @@ def show(name: str, rows: list[Row], top: float | None) -> None:
           + f"{'even':>6} {'s':>6}")
     for r in rows:
         p = "" if r.p is None else f"{r.p:.2g}"
-        goal = np.mean([found["random"][seed][-1] for seed in seeds if seed in found["random"]])
         reach, *near = ("-" if share is None else f"{share:.0%}" for share in (r.reach, *r.near))
         print(f"{r.strategy:18s} {r.seeds:5d} {r.area:7.4f} {r.difference:+18.4f} "
               f"{f'{r.low:+.4f} to {r.high:+.4f}':>18} {p:>9} {reach:>18}"
