@@ -107,6 +107,8 @@ def report(results: list[dict]) -> dict:
             bound = result["lower_bound"].get(name)
             print(f"{result['case']['name']:24} {name:11} {statistics.median(speed):10,.0f} "
                   f"{result['memory'][name] / 2**20:8,.0f} {'' if bound is None else f'{bound:25.3f}'}")
+    if not any(result["case"]["gpu"] for result in results):
+        print("untested for want of a GPU: the Qwen2.5-0.5B shape, bfloat16, model FLOPs utilisation")
     bounds = [(name, b) for result in results for name, b in result["lower_bound"].items()]
     worst = {name: min((b for n, b in bounds if n == name), default=None) for name in ("trainer", "sfttrainer")}
     last = {"vs_trainer": worst["trainer"], "vs_sft": worst["sfttrainer"],
