@@ -103,7 +103,8 @@ report: setup $(MINILM)
 	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
 	exec $(PY) -m stackelberg_lib.report.runner "$$@"
 
-# Each part runs whatever became of the one before; their last lines are repeated at the end.
+# Each part runs whatever became of the one before; their last lines are repeated at the end. The last lessons take
+# longest and are compared first, so that no core waits for them at the end.
 test: setup minilm
 	@tmp=$$(mktemp -d) || exit 1; trap 'rm -rf "$$tmp"' EXIT; trap 'exit 130' INT TERM; bad=0; summary=; \
 	part() { \
@@ -114,7 +115,7 @@ test: setup minilm
 	}; \
 	part 'library' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 tests; \
 	part 'notebooks compared' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
-	  --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks/*.ipynb; \
+	  --nbval --nbval-current-env --nbval-cell-timeout 300 $$(ls -r notebooks/*.ipynb); \
 	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --out "$$tmp/report"; \
 	echo '== summary'; echo "$$summary" | tr '|' '\n'; exit $$bad
 
