@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stackelberg_lib.plots import style
 from stackelberg_lib.plots.intervals import mean_interval
 
 # Models of the labels, and ways of reading a text, are no arms of the game; lightness, line and marker differ.
@@ -29,7 +30,7 @@ def draw_cloud(points: np.ndarray, y: np.ndarray, names: dict[int, str], explain
         ax.plot(*points[y == label].T, marker, color=colour, markersize=5, alpha=0.75, linestyle="none", label=name)
     ax.set(xlabel=f"first axis, {explained[0]:.0%} of the variance", ylabel=f"second axis, {explained[1]:.0%}")
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_curves(n: list[int], curves: dict[str, np.ndarray], levels: dict[str, float], ylabel: str, title: str,
@@ -48,7 +49,7 @@ def draw_curves(n: list[int], curves: dict[str, np.ndarray], levels: dict[str, f
     ax.set_xticks(n, [f"{k:,}" for k in n])
     ax.minorticks_off()
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_spectrum(values: np.ndarray, lam: float, n: list[int], log_det: np.ndarray, worst: list[float], title: str,
@@ -66,7 +67,7 @@ def draw_spectrum(values: np.ndarray, lam: float, n: list[int], log_det: np.ndar
     with_interval(right, n, log_det, {**LOOKS[0], "label": r"$\log\,\det(G/\lambda)$"})
     right.set(xscale="log", xlabel="labels n (log scale)", ylabel="information in nats", ylim=(0, None))
     right.legend(fontsize=9, loc="upper left")
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_ranking(alphas: np.ndarray, areas: dict[str, np.ndarray], bins: dict[str, dict[str, np.ndarray]], title: str,
@@ -95,7 +96,7 @@ def draw_ranking(alphas: np.ndarray, areas: dict[str, np.ndarray], bins: dict[st
                        capsize=2, linewidth=1.2, label=name, **look)
     right.set(xlabel="tenth of the fresh texts, by the score", ylabel="share of wrong answers", ylim=(0, None))
     right.legend(fontsize=9, loc="upper left")
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_certificate(n: list[int], claimed: np.ndarray, best: np.ndarray, true: np.ndarray | None, title: str,
@@ -111,7 +112,7 @@ def draw_certificate(n: list[int], claimed: np.ndarray, best: np.ndarray, true: 
     with_interval(ax, n, best, {**LOOKS[0], "label": "missed of the best\nlinear fit (95 %)"})
     ax.set(xscale="log", yscale="log", xlabel="labels n (log scale)", ylabel="error of a score difference (log scale)")
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_layers(accuracy: dict[str, dict[str, np.ndarray]], level: dict[str, float], title: str, caption: str):
@@ -128,7 +129,7 @@ def draw_layers(accuracy: dict[str, dict[str, np.ndarray]], level: dict[str, flo
         axes[-1].axhline(value, label=name, linewidth=1.5, **look)  # far below the other panels' scale
     axes[0].set_ylabel("accuracy on fresh texts")
     axes[-1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_recorded(names: list[str], dots: dict[str, np.ndarray], title: str, caption: str):
@@ -144,7 +145,7 @@ def draw_recorded(names: list[str], dots: dict[str, np.ndarray], title: str, cap
     ax.set_yticks(np.arange(len(names))[::-1], names)
     ax.set(xlabel="AUC for wrong answers", ylim=(-0.6, len(names) - 0.4))
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def with_interval(ax, x, values: np.ndarray, look: dict) -> None:
@@ -152,9 +153,3 @@ def with_interval(ax, x, values: np.ndarray, look: dict) -> None:
     mean, low, high = mean_interval(values)
     ax.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
     ax.plot(x, mean, **look)
-
-
-def _titled(fig, title: str, caption: str):
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)
-    fig.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#555555")
-    return fig

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import t
 
+from stackelberg_lib.plots import style
 from stackelberg_lib.plots.intervals import mean_interval
 
 # Ways of training and of scaling are no arms of the game; lightness, line and marker tell them apart in grey too.
@@ -38,7 +39,7 @@ def draw_first_step(ranks: list[int], change: dict[str, np.ndarray], predicted: 
     ax.set_xticks(ranks, [str(r) for r in ranks])
     ax.minorticks_off()
     ax.legend(fontsize=9)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_ranks(ranks: list[int], accuracy: np.ndarray, others: dict[str, np.ndarray], title: str, caption: str):
@@ -56,7 +57,7 @@ def draw_ranks(ranks: list[int], accuracy: np.ndarray, others: dict[str, np.ndar
     ax.set_xticks(ranks, [str(r) for r in ranks])
     ax.minorticks_off()
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_modules(accuracy: dict[str, np.ndarray], parameters: dict[str, int], title: str, caption: str):
@@ -71,7 +72,7 @@ def draw_modules(accuracy: dict[str, np.ndarray], parameters: dict[str, int], ti
     names = [f"{name}\n({parameters[name]:,} trained)" for name in accuracy]
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="test accuracy", ylim=(-0.5, len(names) - 0.5))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_labels(labels: list[int], accuracy: dict[str, np.ndarray], title: str, caption: str):
@@ -85,7 +86,7 @@ def draw_labels(labels: list[int], accuracy: dict[str, np.ndarray], title: str, 
     ax.set_xticks(labels, [str(n) for n in labels])
     ax.minorticks_off()
     ax.legend(fontsize=9)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
@@ -101,7 +102,7 @@ def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
     ax.set(xscale="log", yscale="log", ylim=(1e-5, 1.5), xlabel="index of the singular value (log scale)",
            ylabel="over the largest (log scale)")
     ax.legend(fontsize=9, loc="lower left")
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_loss(losses: list[float], start: float, title: str, caption: str):
@@ -113,7 +114,7 @@ def draw_loss(losses: list[float], start: float, title: str, caption: str):
     ax.axhline(start, color="#9a9a9a", linestyle="--", label="before training, first message")
     ax.set(xlabel="optimiser step", ylabel="loss (nats a token)", ylim=(0, None))
     ax.legend(fontsize=9)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_challenger(gains: dict[str, dict[str, np.ndarray]], title: str, caption: str):
@@ -132,16 +133,10 @@ def draw_challenger(gains: dict[str, dict[str, np.ndarray]], title: str, caption
     ax.invert_yaxis()
     ax.set(xlabel="accuracy with the term minus accuracy without")
     ax.legend(fontsize=9)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def _with_interval(ax, x, values: np.ndarray, look: dict) -> None:
     mean, low, high = interval(values)
     ax.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
     ax.plot(x, mean, **look)
-
-
-def _titled(fig, title: str, caption: str):
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)
-    fig.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#555555")
-    return fig

@@ -29,7 +29,7 @@ def draw_strip(x: np.ndarray, rows: dict[str, np.ndarray], doubt: dict[str, np.n
         line[0].set_ylabel(style.ARMS[rule]["label"], fontsize=9)
     fig.colorbar(seen, ax=axes, shrink=0.5, label="doubt left (1: all)", boundaries=np.linspace(0, 1, 51),
                  ticks=[0, 0.5, 1])
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_kernel(distance: np.ndarray, single: dict[str, np.ndarray], mean: np.ndarray, near: np.ndarray,
@@ -54,7 +54,7 @@ def draw_kernel(distance: np.ndarray, single: dict[str, np.ndarray], mean: np.nd
         ax.fill_between(bins[:-1], 0.45 * height / height.max(), step="post", alpha=0.7, linewidth=0, **look)
     ax.set(xlabel="distance of two texts (features of root-mean-square norm 1)", ylabel="kernel", ylim=(0, 1.02))
     _legend(fig, [ax])
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_curves(panels: dict[str, tuple], title: str, caption: str):
@@ -72,7 +72,7 @@ def draw_curves(panels: dict[str, tuple], title: str, caption: str):
         ax.set(title=name, xlabel="labels bought (log scale)", ylabel="test accuracy")
         _log_labels(ax, labels)
     _legend(fig, axes)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_differences(panels: dict[str, tuple], ours: str, title: str, caption: str):
@@ -89,7 +89,7 @@ def draw_differences(panels: dict[str, tuple], ours: str, title: str, caption: s
         ax.yaxis.label.set_fontsize(9)
         _log_labels(ax, labels)
     _legend(fig, axes)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_penalty(wins: np.ndarray, rules: list[str], sets: int, title: str, caption: str):
@@ -114,7 +114,7 @@ def draw_penalty(wins: np.ndarray, rules: list[str], sets: int, title: str, capt
     ax.set_yticks(range(R + 1), [*names, "mean: is beaten"], **SHORT)
     ax.set(xlabel="... than this rule", ylabel="this rule is significantly better ...")
     ax.grid(visible=False)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_arms(found: dict[str, dict[str, tuple]], columns: int, title: str, caption: str):
@@ -141,7 +141,7 @@ def draw_arms(found: dict[str, dict[str, tuple]], columns: int, title: str, capt
         ax.set_axis_off()
     axes[0][0].set_yticks(range(len(rules)), [style.ARMS[rule]["label"] for rule in rules], fontsize=8.5)
     axes[0][0].set_ylim(len(rules) - 0.5, -0.5)
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def draw_stop(labels: np.ndarray, seen: dict[str, np.ndarray], price: float, title: str, caption: str):
@@ -171,7 +171,7 @@ def draw_stop(labels: np.ndarray, seen: dict[str, np.ndarray], price: float, tit
     left.legend(fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.55))
     middle.set_ylim(0.4 * price)
     middle.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 0.1))
-    return _titled(fig, title, caption)
+    return style.titled(fig, title, caption)
 
 
 def _panels(n: int, height: float):
@@ -195,9 +195,3 @@ def _log_labels(ax, labels: np.ndarray) -> None:
 def _legend(fig, axes) -> None:
     known = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(known.values(), known.keys(), loc="outside right upper", fontsize=8.5)
-
-
-def _titled(fig, title: str, caption: str):
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)
-    fig.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#555555")
-    return fig

@@ -52,3 +52,10 @@ def band(ax, x, mean, low, high, name: str, **change) -> None:
     style = arm(name, **change)
     ax.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
     ax.plot(x, mean, **style)
+
+
+def titled(fig, title: str, caption: str):
+    """Give a figure its finding as title and its caption below, both at the left; returns the figure."""
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)
+    fig.supxlabel(caption, x=0.01, ha="left", fontsize=9, color="#555555")
+    return fig
