@@ -160,7 +160,7 @@ class AnswerObjective:
         if self.weight:
             rows, chosen = np.concatenate([rows, rows]), np.concatenate([chosen, self.challengers[mine]])
         ids, mask, labels = self.answers.batch(rows, chosen)
-        likelihood = _likelihood(module, ids, mask, labels)
+        likelihood = log_likelihood(module, ids, mask, labels)
         loss = -likelihood[:n].sum() / float(self.answers.lengths[self.labels[whole]].sum())
         if self.weight:
             gold, other = (likelihood / (labels != IGNORED).sum(1)).chunk(2)
@@ -168,10 +168,12 @@ class AnswerObjective:
         return loss
 
 
-def _likelihood(module: nn.Module, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def log_likelihood(module: nn.Module, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Log-likelihood (n,) of the labels, which stand at the end of the ids."""
-    out = module(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=False,
-                 logits_to_keep=labels.shape[1] + 1)
+    keep = labels.shape[1] + 1
+    if torch.is_autocast_enabled(ids.device.type):  # a CPU copies the output matrix for every text of a mere slice
+        keep = torch.arange(ids.shape[1] - keep, ids.shape[1], device=ids.device)
+    out = module(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=False, logits_to_keep=keep)
     logits = out.logits[:, :-1].float().transpose(1, 2)
     return -cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none").sum(1)
 

@@ -1,0 +1,116 @@
+"""`make planner`: what the planner says beside the measured peak of real training steps, each in a process of its own.
+
+Pocket and MiniLM (where its package is installed) with their weights, and the shape of SmolLM2-135M with random ones;
+further checkpoints with --models. Random ids, one thread, on the CPU. Two figures are measured: the peak of PyTorch's
+allocator with the weights (`peak.measure`), and how far the resident memory of the process rose above what it was
+before anything was built. The second holds what the first cannot see (buffers of libraries, freed memory that was not
+given back, the files of the weights), and the planner is not held to it. Writes results/planner.json; the last line is
+one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from stackelberg_lib.errors import InputError
+from stackelberg_lib.lm import architecture, planner, registry
+from stackelberg_lib.lm.planner import Job
+
+ROOT = Path(__file__).resolve().parents[1]
+ANSWERS = (Job(batch=1, length=16, answer=4), Job(batch=16, length=64, answer=4), Job(batch=32, length=120, rank=16),
+           Job(batch=16, length=64, answer=4, targets=("q_proj", "v_proj")), Job(batch=16, length=64, answer=4,
+           padded=False), Job(batch=16, length=64, answer=4, recompute=True),
+           Job(batch=16, length=64, answer=4, method="full"), Job(batch=16, length=64, answer=4, dtype="bfloat16"))
+CLASSES = (Job(objective="classes", batch=16, length=64), Job(objective="classes", batch=8, length=128, recompute=True),
+           Job(objective="classes", batch=16, length=64, method="head"),
+           Job(objective="classes", batch=16, length=64, method="full"))
+LARGE = (Job(batch=2, length=64, answer=8), Job(batch=4, length=128, answer=8, rank=64),
+         Job(batch=4, length=128, answer=64, recompute=True), Job(batch=2, length=64, answer=8, method="full"),
+         Job(batch=4, length=128, answer=8, dtype="bfloat16"))
+
+
+def source(name: str):
+    """A shape, or a model with its shape."""
+    if name in architecture.SHAPES:
+        return architecture.SHAPES[name], architecture.SHAPES[name]
+    from transformers import AutoConfig
+
+    model = registry.resolve(name)
+    return model, architecture.of_config(AutoConfig.from_pretrained(model.folder), model.name)
+
+
+def resident(field: str) -> int:
+    """Bytes of VmRSS or VmHWM of this process; 0 where the system does not say."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(field)), 0)
+
+
+def run(name: str, settings: str) -> dict:
+    """One measurement, in this process: predicted parts, measured bytes, rise of resident memory, seconds."""
+    from stackelberg_lib.lm import peak
+
+    given = json.loads(settings)
+    job = Job(**{**given, "targets": tuple(t) if isinstance(t := given["targets"], list) else t})
+    what, shape = source(name)
+    plan, before, start = planner.memory(shape, job), resident("VmRSS"), time.process_time()
+    measured = peak.measure(what, job)
+    return {"model": shape.name, "weights": "random" if what is shape else "trained", "job": asdict(job),
+            "parts": plan.by_part(), "planned": plan.total, "measured": measured,
+            "resident": resident("VmHWM") - before, "processor_seconds": round(time.process_time() - start, 1)}
+
+
+def child(name: str, job: Job) -> dict:
+    """`run` in a fresh process with one thread, without a GPU."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-W", "ignore", __file__, "--run", name, json.dumps(asdict(job))]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if done.returncode:
+        sys.exit(f"{name}, {job} failed:\n{done.stderr}")
+    row = json.loads(done.stdout.splitlines()[-1])
+    print(f"{row['model']:14} {row['planned'] / 2**20:9.1f} MiB planned {row['measured'] / 2**20:9.1f} measured "
+          f"{row['resident'] / 2**20:9.1f} resident  {job}", file=sys.stderr, flush=True)
+    return row
+
+
+def cases(further: list[str]) -> list[tuple[str, Job]]:
+    """All measurements: (model, job)."""
+    found = [("pocket", job) for job in ANSWERS + CLASSES[:3]]
+    try:
+        registry.resolve("minilm")
+        found += [("minilm", job) for job in CLASSES]
+    except InputError as error:
+        print(f"left out: {error}", file=sys.stderr)
+    found += [(name, job) for name in further for job in (ANSWERS[1], ANSWERS[5])]
+    return found + [("SmolLM2-135M", job) for job in LARGE]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", nargs=2, metavar=("MODEL", "JOB"), help=argparse.SUPPRESS)
+    parser.add_argument("--models", nargs="*", default=[], help="further folders in Hugging Face format")
+    parser.add_argument("--out", type=Path, default=ROOT / "results/planner.json")
+    args = parser.parse_args()
+    if args.run:
+        print(json.dumps(run(*args.run)))
+        return
+    rows = [child(name, job) for name, job in cases(args.models)]
+    where = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system(),
+             "device": "cpu", "threads": 1, "when": time.strftime("%Y-%m-%d", time.gmtime()),
+             **{name: version(name) for name in ("torch", "transformers", "peft", "accelerate")}}
+    args.out.write_text(json.dumps({"provenance": where, "runs": rows}, indent=1) + "\n")
+    off = [abs(row["planned"] / row["measured"] - 1) for row in rows]
+    print(json.dumps({"runs": len(rows), "worst": round(max(off), 4), "above_15_percent": sum(x > 0.15 for x in off)}))
+
+
+if __name__ == "__main__":
+    main()
