@@ -26,16 +26,11 @@ from stackelberg_lib.lm import architecture, planner, registry
 from stackelberg_lib.lm.planner import Job
 
 ROOT = Path(__file__).resolve().parents[1]
-ANSWERS = (Job(batch=1, length=16, answer=4), Job(batch=16, length=64, answer=4), Job(batch=32, length=120, rank=16),
-           Job(batch=16, length=64, answer=4, targets=("q_proj", "v_proj")), Job(batch=16, length=64, answer=4,
-           padded=False), Job(batch=16, length=64, answer=4, recompute=True),
-           Job(batch=16, length=64, answer=4, method="full"), Job(batch=16, length=64, answer=4, dtype="bfloat16"))
-CLASSES = (Job(objective="classes", batch=16, length=64), Job(objective="classes", batch=8, length=128, recompute=True),
-           Job(objective="classes", batch=16, length=64, method="head"),
-           Job(objective="classes", batch=16, length=64, method="full"))
-LARGE = (Job(batch=2, length=64, answer=8), Job(batch=4, length=128, answer=8, rank=64),
-         Job(batch=4, length=128, answer=64, recompute=True), Job(batch=2, length=64, answer=8, method="full"),
-         Job(batch=4, length=128, answer=8, dtype="bfloat16"))
+MIDDLE, SMALL = {"batch": 16, "length": 64, "answer": 4}, {"batch": 2, "length": 64, "answer": 8}
+ANSWERS = (Job(batch=1, length=16, answer=4), Job(**MIDDLE), Job(**MIDDLE, rank=64, targets=("q_proj", "v_proj")),
+           Job(**MIDDLE, recompute=True), Job(**SMALL, method="full"), Job(**MIDDLE, dtype="bfloat16"))
+CLASSES = (Job(objective="classes", batch=8, length=64), Job(objective="classes", batch=8, length=64, method="head"))
+LARGE = (Job(**SMALL), Job(**SMALL, recompute=True), Job(**SMALL, dtype="bfloat16"), Job(**SMALL, method="full"))
 
 
 def source(name: str):
@@ -84,14 +79,14 @@ def child(name: str, job: Job) -> dict:
 
 def cases(further: list[str]) -> list[tuple[str, Job]]:
     """All measurements: (model, job)."""
-    found = [("pocket", job) for job in ANSWERS + CLASSES[:3]]
+    found = [("pocket", job) for job in ANSWERS + CLASSES]
     try:
         registry.resolve("minilm")
         found += [("minilm", job) for job in CLASSES]
     except InputError as error:
         print(f"left out: {error}", file=sys.stderr)
-    found += [(name, job) for name in further for job in (ANSWERS[1], ANSWERS[5])]
-    return found + [("SmolLM2-135M", job) for job in LARGE]
+    found += [(name, job) for name in further for job in (ANSWERS[1], ANSWERS[3])]
+    return found + [("SmolLM2-135M", job) for job in LARGE]  # last: they take longest
 
 
 def main() -> None:

@@ -59,8 +59,7 @@ def lora_generator(model: Model, rank: int, seed: int, targets: str | list[str] 
                    dtype: str = "float32") -> nn.Module:
     """The causal base model with fresh LoRA adapters (B = 0), a `peft.PeftModel`; arguments as `lora_classifier`.
 
-    `dtype` "bfloat16" holds the frozen weights in half the bytes; the adapters stay float32, and training and decoding
-    then need autocast (`Recipe.bf16`, `features.precision`).
+    `dtype` "bfloat16" holds the frozen weights in half the bytes; the adapters stay float32.
     """
     return adapt_base(load_causal(model, dtype), rank, seed, targets, task_type="CAUSAL_LM").to(device())
 

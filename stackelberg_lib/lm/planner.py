@@ -11,7 +11,7 @@ activation (4 in float32, 2 in bfloat16), L layers. A decoder's block keeps for 
 up, and their product), with k = q where a mask repeats the keys of grouped heads, and batch * length^2 a for that mask.
 Adapters on some modules only: 7 r becomes the number of modules times r, and the inputs of the others are not kept
 (a frozen matrix needs none). The first norm of a frozen model keeps nothing. Full fine-tuning: no adapter, but the
-norms keep their results too (2 T d a). An encoder's block keeps T (10 d + 2 f) a + 3 * batch * h * length^2 a + 6 T r a,
+norms keep their results too (2 T d a). An encoder's block keeps T (10 d + 2 f + 6 r) a + 3 * batch * h * length^2 a,
 the squares because its attention has dropout, whose kernel on a CPU keeps them.
 Recomputing (gradient checkpointing) keeps T d a per block and one whole block at a time. `answers` computes logits for
 the answer's positions only, kept once in float32 and twice more on the way back. Beside this a little working space:
@@ -97,7 +97,7 @@ class Memory:
 
 
 def memory(shape: Architecture, job: Job) -> Memory:
-    """Bytes that a job holds on one device, by part. InputError as `adapter_size` and where `job` and `shape` disagree."""
+    """Bytes that a job holds on one device, by part. InputError as `adapted` and where `job` and `shape` disagree."""
     if shape.encoder and job.objective == "answers":
         raise InputError(f"{shape.name} is an encoder and writes no answers; use objective='classes'")
     if job.dtype != "float32" and job.objective == "classes":
