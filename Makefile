@@ -27,7 +27,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills clean
+.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills planner processes clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -49,6 +49,8 @@ help:
 	@echo 'make bench-lora the fine-tuning loop beside Trainer and SFTTrainer, which are installed into .venv-trl'
 	@echo 'make bench-pool choosing labels beside scikit-activeml and small-text, which are installed into .venv-pool'
 	@echo 'make ledger-kills  eight processes buy from one ledger, a hundred times one of them is killed'
+	@echo 'make planner    planned memory beside the measured peak of training steps, for lesson 10'
+	@echo 'make processes  one fine-tuning by one process and by two, for lesson 10'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
 	@echo 'make clean      remove .venv, .venv-peers, .venv-trl, .venv-pool, reports and caches'
 	@echo ''
@@ -195,6 +197,12 @@ bench-pool: setup
 
 ledger-kills: setup
 	@exec $(PY) benchmarks/ledger_kills.py
+
+planner: setup minilm
+	@exec $(PY) benchmarks/planner.py
+
+processes: setup
+	@exec $(PY) benchmarks/processes.py
 
 clean:
 	rm -rf .venv .venv-peers .venv-trl .venv-pool reports .pytest_cache .ruff_cache .hypothesis *.egg-info

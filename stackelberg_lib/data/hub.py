@@ -21,8 +21,9 @@ Row = tuple[str, str, str]
 
 
 def is_id(data: str) -> bool:
-    """Whether DATA has the form owner/name or owner/name:text,label, and no file or folder is called so."""
-    return bool(ID.fullmatch(data)) and not data.startswith(".") and not Path(data).exists()
+    """Whether DATA has the form owner/name or owner/name:text,label, and is no file or folder, there or missing."""
+    file = data.startswith(".") or data.endswith((".csv", ".jsonl", ".json", ".txt")) or Path(data).exists()
+    return bool(ID.fullmatch(data)) and not file
 
 
 def read(data: str) -> tuple[list[Row], list[Row] | None, str]:

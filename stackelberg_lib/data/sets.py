@@ -1,8 +1,9 @@
 """Readers: from the value of DATA to a checked set of labelled texts.
 
 DATA is `pocketdesk` (generated), the name of a known real set (`KNOWN`), a folder with `train` and `test` files, one
-file, or a data set of the hub (`hub`). Files are JSONL or CSV with `text` and `label`; rows with `question`, `options`, `answer` (multiple choice) become
-a text that lists the options and the label of the right one. Everything is checked here, with file and line.
+file, or a data set of the hub (`hub`: owner/name). Files are JSONL or CSV with `text` and `label`; rows with
+`question`, `options`, `answer` (multiple choice) become a text that lists the options and the label of the right one.
+Everything is checked here, with file and line.
 """
 
 from __future__ import annotations

@@ -60,7 +60,11 @@ class Drawn:
 
 
 def build(source: Model | Architecture, job: Job) -> nn.Module:
-    """The module that the job trains; a shape gets random weights, drawn from seed 0."""
+    """The module that the job trains, on the CPU; a shape gets random weights, drawn from seed 0."""
+    return _build(source, job).cpu()
+
+
+def _build(source: Model | Architecture, job: Job) -> nn.Module:
     if isinstance(source, Architecture):
         from transformers import AutoModelForCausalLM
 

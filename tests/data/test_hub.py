@@ -65,14 +65,16 @@ def load(folder, *data, **env):
 
 def test_a_hub_id_is_read_from_a_local_mirror_without_a_hub(tmp_path):
     rows = [("my card is gone", 1), ("money back", 0), ("where is it", 1)]
-    mirror(tmp_path, "owner/plain", {"train.jsonl": lines([("a b", "x"), ("c", "y")]), "test.jsonl": lines([("d", "y")]),
+    mirror(tmp_path, "owner/plain", {"train.jsonl": lines([("a b", "x"), ("c", "y")]),
+                                     "test.jsonl": lines([("d", "y")]),
                                      "plain.py": "raise SystemExit('code of a data set was run')"})
     mirror(tmp_path, "owner/named", {"README.md": README, "data/train.jsonl": lines(rows, "utterance", "intent"),
                                      "data/validation.jsonl": lines(rows[:1], "utterance", "intent")})
-    mirror(tmp_path, "owner/single", {"train.csv": "text,label\n" + "".join(f"t{i},{'pq'[i % 2]}\n" for i in range(10))})
+    ten = "".join(f"t{i},{'pq'[i % 2]}\n" for i in range(10))
+    mirror(tmp_path, "owner/single", {"train.csv": "text,label\n" + ten})
     mirror(tmp_path, "owner/untrained", {"test.jsonl": lines([("a", "x")])})
-    got = load(tmp_path, "owner/plain", "owner/named:utterance,intent", "owner/single", "owner/named", "owner/untrained",
-               "owner/absent", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+    got = load(tmp_path, "owner/plain", "owner/named:utterance,intent", "owner/single", "owner/named",
+               "owner/untrained", "owner/absent", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     plain, named, single = map(json.loads, got[:3])
     assert plain == ["owner/plain", ["a b", "c"], [0, 1], ["d"], [1], ["x", "y"],
                      "hub id owner/plain, columns text and label, tested on test"]
@@ -94,6 +96,7 @@ def test_a_hub_that_does_not_answer_is_one_line(tmp_path):
 @pytest.mark.parametrize(("data", "wanted"), [
     ("owner/name", True), ("owner/name:text,label", True), ("owner/na.me-2", True), ("pocketdesk", False),
     ("./owner/name", False), ("a/b/c", False), ("owner/name:text", False), ("~/name", False), ("/name", False),
+    ("folder/missing.csv", False), ("folder/missing.jsonl", False),
 ])
 def test_what_an_id_looks_like(data, wanted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -92,18 +92,15 @@ def test_decoding_says_a_candidate_the_greedy_one(texts, generator):
         assert answers.answers[got] == left[0]
 
 
-def test_a_complete_beam_search_finds_what_scoring_every_candidate_finds(texts, generator):
-    names = ("late again", "late", "lost", "lost parcel", "wrong", "please cancel the order", "x")
-    answers = objectives.Answers(POCKET, texts, names)
+@pytest.mark.parametrize("names", [(" parcel late", " card broken", " refund late", " room change", " card lost"),
+                                   ("yes", "yes it is", "no", "no it is not", "late", " my")], ids=["labels", "shared"])
+def test_a_complete_beam_search_finds_what_scoring_every_candidate_finds(texts, generator, names):
+    answers = objectives.Answers(POCKET, texts[:12], names)
     expected = np.array([[likelihoods(generator, p, a).mean() for a in answers.answers] for p in answers.prompts])
     complete = objectives.decode(generator, answers, beams=len(names))
     np.testing.assert_array_equal(complete, expected.argmax(1))
     np.testing.assert_array_equal(complete, objectives.score(generator, answers).argmax(1))
-    greedy = objectives.decode(generator, answers)
-    assert 0 < np.mean(greedy != complete) < 1 and len(set(complete)) > 1  # the two ask different things
-    few = objectives.decode(generator, answers, beams=2)
-    chosen = expected[range(24), few]
-    assert (chosen <= expected.max(1)).all() and chosen.mean() > expected[range(24), greedy].mean()
+    assert (complete != objectives.decode(generator, answers)).any()  # greedy asks something else
 
 
 def test_one_token_answers_are_decoded_by_their_first_logit(texts, generator):

@@ -81,7 +81,7 @@ def test_a_labels_name_as_an_answer(name, said):
 
 def test_the_command_refuses_in_one_line(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-W", "ignore", *ARGUMENTS, "--labels", "99999", "--out", str(tmp_path / "x")],
-                          env=env, capture_output=True, text=True)
+    command = [sys.executable, "-W", "ignore", *ARGUMENTS, "--labels", "99999", "--out", str(tmp_path / "x")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 2 and "BUDGET=99999 is larger than the pool of 3000 texts" in done.stderr
     assert not (tmp_path / "x").exists()
