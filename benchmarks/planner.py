@@ -2,10 +2,10 @@
 
 Pocket and MiniLM (where its package is installed) with their weights, and the shape of SmolLM2-135M with random ones;
 further checkpoints with --models. Random ids, one thread, on the CPU. Two figures are measured: the peak of PyTorch's
-allocator with the weights (`peak.measure`), and how far the resident memory of the process rose above what it was
-before anything was built. The second holds what the first cannot see (buffers of libraries, freed memory that was not
-given back, the files of the weights), and the planner is not held to it. Writes results/planner.json; the last line is
-one JSON object.
+allocator with the weights (`peak.measure`), and, in another process, without the profiler and after a few steps of
+another model have loaded all libraries, how far the resident memory rises (Linux only; else 0). The second holds what
+the first cannot see (buffers of libraries, freed memory that was not given back, the mapped files of the weights); the
+planner is not held to it. Writes results/planner.json; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -50,28 +50,36 @@ def resident(field: str) -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(field)), 0)
 
 
-def run(name: str, settings: str) -> dict:
-    """One measurement, in this process: predicted parts, measured bytes, rise of resident memory, seconds."""
+def run(name: str, settings: str, what: str) -> dict:
+    """One measurement, in this process: of the allocator, with the predicted parts, or of the resident memory."""
     from stackelberg_lib.lm import peak
 
     given = json.loads(settings)
     job = Job(**{**given, "targets": tuple(t) if isinstance(t := given["targets"], list) else t})
-    what, shape = source(name)
-    plan, before, start = planner.memory(shape, job), resident("VmRSS"), time.process_time()
-    measured = peak.measure(what, job)
-    return {"model": shape.name, "weights": "random" if what is shape else "trained", "job": asdict(job),
-            "parts": plan.by_part(), "planned": plan.total, "measured": measured,
-            "resident": resident("VmHWM") - before, "processor_seconds": round(time.process_time() - start, 1)}
+    model, shape = source(name)
+    if what == "allocator":
+        plan = planner.memory(shape, job)
+        return {"model": shape.name, "weights": "random" if model is shape else "trained", "job": asdict(job),
+                "parts": plan.by_part(), "planned": plan.total, "measured": peak.measure(model, job)}
+    peak.training_steps(registry.resolve("pocket"), Job(batch=1, length=8, answer=2))[1]()
+    reset = Path("/proc/self/clear_refs")
+    if reset.exists():
+        reset.write_text("5")  # forget the highest resident memory so far
+    before = resident("VmRSS")
+    peak.training_steps(model, job)[1]()
+    return {"resident": resident("VmHWM") - before}
 
 
 def child(name: str, job: Job) -> dict:
-    """`run` in a fresh process with one thread, without a GPU."""
+    """Both measurements of `run`, each in a fresh process with one thread, without a GPU."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-W", "ignore", __file__, "--run", name, json.dumps(asdict(job))]
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    if done.returncode:
-        sys.exit(f"{name}, {job} failed:\n{done.stderr}")
-    row = json.loads(done.stdout.splitlines()[-1])
+    row: dict = {}
+    for what in ("allocator", "resident"):
+        command = [sys.executable, "-W", "ignore", __file__, "--run", name, json.dumps(asdict(job)), what]
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        if done.returncode:
+            sys.exit(f"{name}, {job} failed:\n{done.stderr}")
+        row |= json.loads(done.stdout.splitlines()[-1])
     print(f"{row['model']:14} {row['planned'] / 2**20:9.1f} MiB planned {row['measured'] / 2**20:9.1f} measured "
           f"{row['resident'] / 2**20:9.1f} resident  {job}", file=sys.stderr, flush=True)
     return row
@@ -91,7 +99,7 @@ def cases(further: list[str]) -> list[tuple[str, Job]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", nargs=2, metavar=("MODEL", "JOB"), help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs=3, metavar=("MODEL", "JOB", "WHAT"), help=argparse.SUPPRESS)
     parser.add_argument("--models", nargs="*", default=[], help="further folders in Hugging Face format")
     parser.add_argument("--out", type=Path, default=ROOT / "results/planner.json")
     args = parser.parse_args()

@@ -6,6 +6,9 @@ the interpreter, of libraries, or of memory that was freed and not given back to
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -25,11 +28,25 @@ def peak_bytes(work: Callable[[], Any]) -> int:
     """The most bytes that tensors made on the CPU during `work` held at once, beyond what was there before."""
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+    with _no_native_stderr(), profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         work()
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     changes = [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]
     return int(np.cumsum(changes).max(initial=0))
+
+
+@contextlib.contextmanager
+def _no_native_stderr():
+    """The profiler's C++ part announces its start and stop on file descriptor 2, whatever its log level."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class Drawn:
@@ -89,11 +106,18 @@ def _targets(job: Job) -> str | list[str]:
     return job.targets if isinstance(job.targets, str) else list(job.targets)
 
 
-def measure(source: Model | Architecture, job: Job, steps: int = 2) -> int:
-    """Peak bytes of `steps` real steps of `training.train` on the CPU, weights included."""
+def training_steps(source: Model | Architecture, job: Job, steps: int = 2) -> tuple[int, Callable[[], list[float]]]:
+    """Bytes of a job's model, and a function that takes `steps` real steps of `training.train` with it on the CPU."""
     module = build(source, job)
     held = sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
-    objective = Drawn(module.config.vocab_size if hasattr(module, "config") else module.backbone.config.vocab_size, job)
+    model = module.backbone if isinstance(module, finetune.Classifier) else module
     recipe = training.Recipe(steps=steps, batch=job.batch, rank=job.rank, bf16=job.dtype == "bfloat16",
                              recompute=job.recompute)
-    return held + peak_bytes(lambda: training.train(module, objective, recipe, 0))
+    objective = Drawn(model.config.vocab_size, job)
+    return held, lambda: training.train(module, objective, recipe, 0)
+
+
+def measure(source: Model | Architecture, job: Job) -> int:
+    """Peak bytes of two real training steps on the CPU, model included; the second has the optimiser's state."""
+    held, work = training_steps(source, job)
+    return held + peak_bytes(work)

@@ -1,6 +1,7 @@
 """What the planner says, against models that were built, steps that were measured, and operations that were counted."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,12 @@ def test_the_probe_sees_what_is_allocated():
 
     assert peak.peak_bytes(work) == pytest.approx(3 * 1024 * 1000, rel=0.01)
     assert peak.peak_bytes(lambda: None) == 0
+
+
+def test_the_probe_is_silent_and_leaves_stderr_open(capfd):
+    peak.peak_bytes(lambda: torch.zeros(10))
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
 
 
 def test_recorded_measurements_hold():
