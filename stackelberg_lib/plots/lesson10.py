@@ -37,9 +37,9 @@ def draw_memory(panels: dict, title: str, caption: str):
             bottom += height
         for card in CARDS:
             ax.axhline(card, color="black", linestyle=":", linewidth=1)
-            ax.text(-0.6, card * 1.04, f"{card} GB", fontsize=8)
+            ax.text(1.01, card, f"{card} GB", fontsize=8, va="center", transform=ax.get_yaxis_transform())
         ax.set_xticks(range(len(models)), list(models), rotation=60, ha="right", fontsize=8)
-        ax.set(yscale="log", ylim=(0.2, 3000), title=name, xlabel="model")
+        ax.set(yscale="log", ylim=(0.2, 4000), title=name, xlabel="model")
     np.atleast_1d(axes)[0].set_ylabel("memory at the peak in GB, log scale")
     np.atleast_1d(axes)[0].legend(fontsize=8, loc="upper left")
     return style.titled(fig, title, caption)
@@ -70,7 +70,8 @@ def draw_accuracy(accuracy: dict[str, np.ndarray], chance: float, title: str, ca
     fig, ax = plt.subplots(figsize=(5.6, 3.6))
     for x, (name, values) in enumerate(accuracy.items()):
         kind = style.ARMS[name]
-        ax.plot(np.full(len(values), x), values, linestyle="none", marker=kind["marker"], color=kind["color"])
+        apart = x + 0.04 * (np.arange(len(values)) - (len(values) - 1) / 2)  # equal values stay visible
+        ax.plot(apart, values, linestyle="none", marker=kind["marker"], color=kind["color"])
         ax.plot([x - 0.2, x + 0.2], [values.mean()] * 2, color=kind["color"])
     ax.axhline(chance, **style.arm("none", label="largest class"))
     ax.set_xticks(range(len(accuracy)), [style.ARMS[name]["label"] for name in accuracy])
