@@ -197,8 +197,10 @@ def _update(task: Task, done: Walk, plan: Plan, rows: np.ndarray, labels: np.nda
     finetune.fit(done.classifier, task.train, rows, labels, recipe, plan.seed + len(rows), kept)
 
 
-def regret(done: Walk, best: Walk, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Mistakes beyond those of `best`, an arm with all labels, up to each round, each (T,): total, queried, skipped."""
-    more = (done.answers != truth).astype(int) - (best.answers != truth)
-    return {"total": np.cumsum(more), "queried": np.cumsum(more * done.bought),
-            "skipped": np.cumsum(more * ~done.bought)}
+def regret(wrong: np.ndarray, best: np.ndarray, bought: np.ndarray) -> np.ndarray:
+    """Mistakes beyond those of an arm with all labels, up to each round: (3, T), in all, in bought, in other rounds.
+
+    wrong, best (T,): mistakes of this arm and of the one with all labels; bought (T,): where this arm bought the label.
+    """
+    more = wrong.astype(int) - best.astype(int)
+    return np.cumsum([more, more * bought, more * ~bought], axis=1)
