@@ -9,10 +9,11 @@ SEED ?=
 SEEDS ?=
 OUT ?=
 PARAMS ?=
+ADAPTER ?=
 SET ?=
 TORCH_INDEX ?=
 
-VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS SET TORCH_INDEX
+VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS ADAPTER SET TORCH_INDEX
 UNKNOWN := $(filter-out $(VARIABLES) SHELL,$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
 ifneq ($(UNKNOWN),)
 $(error unknown variable $(UNKNOWN); the variables are: $(VARIABLES))
@@ -27,15 +28,17 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills clean
+.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills adapt adapt-kills predict clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
 	@echo 'make test       library tests, committed notebooks compared, every lesson in profile smoke'
 	@echo 'make lab        open the notebooks in JupyterLab'
+	@echo 'make adapt      spend BUDGET labels of DATA on MODEL and keep the adapter in OUT; goes on where it stopped'
+	@echo 'make predict    answers with confidence: make predict ADAPTER=folder DATA=texts.csv OUT=answers.csv'
 	@echo 'make data       fetch a known data set: make data SET=banking77'
 	@echo 'make pocket     train the embedded language model anew'
-	@echo 'make study      run the studies behind the lessons: labels on frozen features, then with LoRA'
+	@echo 'make study      run the studies behind the lessons: labels on frozen features, with LoRA, on a stream'
 	@echo 'make study-summary  their tables, from what is recorded'
 	@echo 'make challenger the ablation of the challenger in training'
 	@echo 'make feature-map how linear each set is in the features of each model, for lesson 06; needs banking77, medmcqa_dev'
@@ -49,6 +52,7 @@ help:
 	@echo 'make bench-lora the fine-tuning loop beside Trainer and SFTTrainer, which are installed into .venv-trl'
 	@echo 'make bench-pool choosing labels beside scikit-activeml and small-text, which are installed into .venv-pool'
 	@echo 'make ledger-kills  eight processes buy from one ledger, a hundred times one of them is killed'
+	@echo 'make adapt-kills   make adapt, ten times killed and started again'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
 	@echo 'make clean      remove .venv, .venv-peers, .venv-trl, .venv-pool, reports and caches'
 	@echo ''
@@ -128,15 +132,33 @@ data: setup
 pocket: setup
 	$(PY) -m stackelberg_lib.lm.pocket
 
+adapt: setup $(MINILM)
+	@set --; \
+	[ -z "$$DATA" ] || set -- "$$@" --data="$$DATA"; \
+	[ -z "$$MODEL" ] || set -- "$$@" --model="$$MODEL"; \
+	[ -z "$$BUDGET" ] || set -- "$$@" --budget="$$BUDGET"; \
+	[ -z "$$SEED" ] || set -- "$$@" --seed="$$SEED"; \
+	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	exec $(PY) -m stackelberg_lib.report.adaptation "$$@"
+
+predict: setup $(MINILM)
+	@set -- --adapter="$$ADAPTER" --data="$$DATA"; \
+	[ -z "$$MODEL" ] || set -- "$$@" --model="$$MODEL"; \
+	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	exec $(PY) -m stackelberg_lib.report.predictions "$$@"
+
+# The stream is PocketDesk's: a study of one other set leaves it out.
 study: setup minilm
 	@set --; \
-	[ -z "$$DATA" ] || set -- "$$@" --data "$$DATA"; \
 	[ -z "$$MODEL" ] || set -- "$$@" --model "$$MODEL"; \
 	[ -z "$$SEEDS" ] || set -- "$$@" --seeds "$$SEEDS"; \
+	[ -n "$$DATA" ] || $(PY) -m stackelberg_lib.report.stream_study "$$@" || exit; \
+	[ -z "$$DATA" ] || set -- "$$@" --data "$$DATA"; \
 	$(PY) -m stackelberg_lib.report.pool_study "$$@" && exec $(PY) -m stackelberg_lib.report.study "$$@"
 
 study-summary: setup
-	@exec $(PY) -m stackelberg_lib.report.pool_summary
+	@$(PY) -m stackelberg_lib.report.stream_study --summary && $(PY) -m stackelberg_lib.report.study --summary && \
+	exec $(PY) -m stackelberg_lib.report.pool_summary
 
 challenger: setup
 	@exec $(PY) benchmarks/challenger.py
@@ -195,6 +217,9 @@ bench-pool: setup
 
 ledger-kills: setup
 	@exec $(PY) benchmarks/ledger_kills.py
+
+adapt-kills: setup
+	@OMP_NUM_THREADS=1 exec $(PY) benchmarks/adapt_kills.py
 
 clean:
 	rm -rf .venv .venv-peers .venv-trl .venv-pool reports .pytest_cache .ruff_cache .hypothesis *.egg-info
