@@ -40,17 +40,21 @@ class Cell(NamedTuple):
     seed: int
 
 
-def drawn(start: str, seed: int):
-    """The stream as the pool of a set, and the past as its test part, whose labels nobody reads."""
+def drawn(start: str, seed: int, rounds: int = 0, past: int = 0):
+    """The stream as the pool of a set, and the past as its test part, whose labels nobody reads.
+
+    rounds, past: how many messages of each; 0 for ROUNDS and PAST.
+    """
     from stackelberg_lib.data import pocketdesk
     from stackelberg_lib.data.sets import LabelledSet
 
     rng, absent = np.random.default_rng([seed, 18]), pocketdesk.LATE if start == "late" else ()
-    half = ROUNDS // 2
-    parts = [pocketdesk.draw(n, rng, gone)[:2] for n, gone in ((PAST, absent), (half, absent), (ROUNDS - half, ()))]
-    (past, old), (early, y), (late, z) = parts
-    return LabelledSet("pocketdesk", early + late, np.concatenate([y, z]), past, old, pocketdesk.LABELS,
-                       f"a stream of {ROUNDS}, seed {seed}, {len(absent)} intents from round {half + 1} on only")
+    rounds, past = rounds or ROUNDS, past or PAST
+    half = rounds // 2
+    parts = [pocketdesk.draw(n, rng, gone)[:2] for n, gone in ((past, absent), (half, absent), (rounds - half, ()))]
+    (before, old), (early, y), (late, z) = parts
+    return LabelledSet("pocketdesk", early + late, np.concatenate([y, z]), before, old, pocketdesk.LABELS,
+                       f"a stream of {rounds}, seed {seed}, {len(absent)} intents from round {half + 1} on only")
 
 
 def run(cell: Cell) -> dict:

@@ -86,6 +86,15 @@ def test_curves_keep_to_the_seeds_that_every_arm_has():
         study.curves([line for line in lines if line["seed"] == 0 or line["strategy"] == "random"])
 
 
+def test_an_ablation_is_compared_seed_by_seed():
+    lines = [{"start": start, "strategy": "random", "seed": s, "labels": [1, 2, 4], "accuracy": [0, level + s / 10, 0.4]}
+             for start, level, seeds in (("own", 0.2, (0, 1, 2)), ("warm", 0.3, (1, 2, 3))) for s in seeds]
+    mean, low, high, n = study.ablation(lines, "warm", "random")
+    assert n == 2 and mean == pytest.approx(0.05) and low == pytest.approx(0.05) and high == pytest.approx(0.05)
+    with pytest.raises(InputError, match="no seed of random is finished with start='epochs'"):
+        study.ablation(lines, "epochs", "random")
+
+
 def test_the_share_of_the_labels_and_its_interval():
     labels = np.array([10, 20, 40, 80])
     rng = np.random.default_rng(3)
