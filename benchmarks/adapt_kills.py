@@ -1,9 +1,9 @@
 """`make adapt-kills`: `make adapt` killed with SIGKILL at random moments and started again with the same command.
 
-One run is left alone. Others are killed, at moments drawn over the time that the undisturbed one took, until there were
-as many kills as asked for, and then run to their end. Each of them must have the ledger of the undisturbed run (but for
-the clock), its adapter bit for bit and its card, and no text twice. Writes results/adapt_kills.json; the last line is
-one JSON object.
+One run is left alone. Others are killed, each up to AGAIN times at moments drawn over the time that the undisturbed one
+took, until there were as many kills as asked for, and then run to their end. Each of them must have the ledger of the
+undisturbed run (but for the clock), its adapter bit for bit and its card, and no text twice. Writes
+results/adapt_kills.json; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+AGAIN = 3  # kills of one run: a run that goes on has less before it, and late kills alone would show little
 SAME = ("adapter_model.safetensors", "head.safetensors", "adapted.json", "labels.json", "README.md")
 
 
@@ -86,8 +87,8 @@ def main() -> int:
         subprocess.run(command(whole, a), check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
         seconds, wanted, same = time.perf_counter() - begin, prints(whole), []
         while len(kills) < a.kills:
-            folder, folders = Path(name) / str(folders), folders + 1
-            while len(kills) < a.kills and killed(folder, a, rng.uniform(0.1, 1) * seconds):
+            folder, folders, most = Path(name) / str(folders), folders + 1, min(a.kills, len(kills) + AGAIN)
+            while len(kills) < most and killed(folder, a, rng.uniform(0.1, 1) * seconds):
                 kills.append(state(folder))
                 print(f"kill {len(kills)} of {a.kills}: {kills[-1]}", flush=True)
             subprocess.run(command(folder, a), check=True, cwd=ROOT, stdout=subprocess.DEVNULL,

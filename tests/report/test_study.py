@@ -87,7 +87,8 @@ def test_curves_keep_to_the_seeds_that_every_arm_has():
 
 
 def test_an_ablation_is_compared_seed_by_seed():
-    lines = [{"start": start, "strategy": "random", "seed": s, "labels": [1, 2, 4], "accuracy": [0, level + s / 10, 0.4]}
+    lines = [{"start": start, "strategy": "random", "seed": s, "labels": [1, 2, 4],
+              "accuracy": [0, level + s / 10, 0.4]}
              for start, level, seeds in (("own", 0.2, (0, 1, 2)), ("warm", 0.3, (1, 2, 3))) for s in seeds]
     mean, low, high, n = study.ablation(lines, "warm", "random")
     assert n == 2 and mean == pytest.approx(0.05) and low == pytest.approx(0.05) and high == pytest.approx(0.05)
