@@ -1,0 +1,43 @@
+"""Configuration of the site. `make site` first lays out the sources (stackelberg_lib/report/site.py), then reads this."""
+
+from stackelberg_lib.report.site import COPYRIGHT, VERSION, launch_options, plain_docstring
+
+project = "Which labels should you pay for?"
+author = copyright = COPYRIGHT
+version = release = VERSION
+language = "en"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+exclude_patterns = ["README.md"]  # its text is on the front page
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!stackelberg_lib\.).*")]  # other libraries' references lie on other hosts
+
+nb_execution_mode = "off"  # the outputs are the committed ones
+nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+mathjax_path = "tex-svg.js"
+
+autodoc_mock_imports = ["skactiveml"]  # a peer, which the lessons do without
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say shapes and units
+default_role = "code"
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_copy_source = False
+html_theme_options = {"show_navbar_depth": 1, "home_page_in_toc": True, "use_download_button": False,
+                      "navbar_persistent": []}
+html_context = {"default_mode": "auto"}
+
+
+def setup(app):
+    app.add_config_value("repository", "", "html", types=[str])
+    app.connect("config-inited", lambda app, config: config.html_theme_options.update(launch_options(config.repository)))
+    app.connect("autodoc-process-docstring", lambda app, what, name, obj, options, lines: plain_docstring(lines),
+                priority=100)
