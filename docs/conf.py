@@ -1,4 +1,4 @@
-"""Configuration of the site. `make site` first lays out the sources (stackelberg_lib/report/site.py), then reads this."""
+"""Configuration of the site. Sources and build: stackelberg_lib/report/site.py."""
 
 from stackelberg_lib.report.site import COPYRIGHT, VERSION, launch_options, plain_docstring
 
@@ -17,7 +17,7 @@ nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
-mathjax_path = "tex-svg.js"
+mathjax_path = "tex-svg.js"  # MathJax 3 (Apache-2.0), which sphinx-mathjax-offline carries
 
 autodoc_mock_imports = ["skactiveml"]  # a peer, which the lessons do without
 add_module_names = False
@@ -38,6 +38,6 @@ html_context = {"default_mode": "auto"}
 
 def setup(app):
     app.add_config_value("repository", "", "html", types=[str])
-    app.connect("config-inited", lambda app, config: config.html_theme_options.update(launch_options(config.repository)))
-    app.connect("autodoc-process-docstring", lambda app, what, name, obj, options, lines: plain_docstring(lines),
-                priority=100)
+    app.connect("config-inited", lambda _, config: config.html_theme_options.update(launch_options(config.repository)))
+    # before napoleon, which reads `Args:`
+    app.connect("autodoc-process-docstring", lambda *event: plain_docstring(event[-1]), priority=100)

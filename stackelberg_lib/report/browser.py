@@ -18,8 +18,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 WIDTHS = (1280, 390)  # pixels: a laptop and a telephone
 SCHEMES = ("light", "dark")
 LOCAL = re.compile(r"(file|data|blob|about|chrome|devtools):")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
-TYPESET = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"],
+         "preload": False}  # axe would ask for the style sheets again, which a page opened as a file may not
+# Once the formulas are drawn and no colour is on its way from one scheme to the other.
+SETTLED = """async () => {
+  await window.MathJax?.startup?.promise;
+  await document.fonts.ready;
+  const brief = document.getAnimations().filter(a => a.effect.getComputedTiming().iterations < Infinity);
+  await Promise.allSettled(brief.map(a => a.finished));
+}"""
 # Signs of mathematics left in the text, formulas that were wrapped for MathJax and not drawn, and those with an error.
 MATH = r"""() => {
   const skip = 'script, style, noscript, code, pre, kbd, samp, textarea, mjx-container', found = [];
@@ -47,9 +54,11 @@ SCROLL = """() => {
     e => e.getBoundingClientRect().right > page.clientWidth + 1 && !boxed(e));
   return over + ' px too wide' + (wide ? ', by ' + wide.outerHTML.slice(0, 80) : '');
 }"""
-PLACES = """() => [[...document.querySelectorAll('a[href], area[href]')].map(a => a.href),
-  [...document.querySelectorAll('[id], a[name]')].flatMap(e => [e.id, e.name]).filter(x => typeof x == 'string' && x)]"""
-SEARCH = """() => { const words = Object.keys(window.Search?._index?.terms ?? {}); return words.length ? words[0] : ''; }"""
+# Where the links lead, and the places that links can lead to.
+PLACES = """() => [
+  [...document.querySelectorAll('a[href], area[href]')].map(a => a.href),
+  [...document.querySelectorAll('[id], a[name]')].flatMap(e => [e.id, e.getAttribute('name')]).filter(x => x)]"""
+WORD = "() => typeof Search === 'undefined' ? '' : Object.keys(Search._index?.terms ?? {})[0] ?? ''"
 
 
 class Seen(NamedTuple):
@@ -95,7 +104,7 @@ def look(browser, path: Path) -> Seen:
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         page.goto(path.as_uri())
-        page.evaluate(TYPESET)
+        page.evaluate(SETTLED)
         faults += [("contrast" if rule == "color-contrast" else "axe", f"{scheme}, {rule}: {words}")
                    for rule, words in _axe(page)]
     formulas, wrong = page.evaluate(MATH)
@@ -142,7 +151,7 @@ def _axe(page) -> list[tuple[str, str]]:
 
 def _search(page) -> list[tuple[str, str]]:
     """On the search page of a Sphinx site: a word of the index must be found."""
-    word = page.evaluate(SEARCH)
+    word = page.evaluate(WORD)
     if not word:
         return []
     page.goto(f"{page.url.partition('?')[0]}?q={word}")

@@ -147,20 +147,23 @@ def _paragraph(text: str) -> str:
     return "".join(p if p.startswith("`") else re.sub(r"([\\*|_])", r"\\\1", p) for p in pieces)
 
 
-def build(out: Path, url: str) -> int:
-    """Build the site into the folder `out`; return the exit status."""
+def build(root: Path, out: Path, url: str) -> int:
+    """Build the site of the repository `root` into the folder `out`; return the exit status.
+
+    url: what `repository` returned. `out` is replaced, and left as it was if a page has a fault.
+    """
     from sphinx.application import Sphinx  # a second of imports
     from sphinx.errors import SphinxError
 
     with tempfile.TemporaryDirectory() as tmp:
         source, made = Path(tmp, "source"), Path(tmp, "html")
         source.mkdir()
-        lay_out(ROOT, source, url)
+        lay_out(root, source, url)
         pages.copy_assets(source)
         static = [str(ROOT / "docs/static"), str(source / pages.ASSETS)]
         try:
             app = Sphinx(source, ROOT / "docs", made, Path(tmp, "doctrees"), "html", warningiserror=True,
-                         exception_on_warning=False, status=None,
+                         exception_on_warning=False, status=None, warning=sys.stderr,
                          confoverrides={"repository": url, "html_static_path": static})
             app.build(force_all=True)
         except SphinxError as error:
@@ -186,7 +189,7 @@ def main(argv: list[str]) -> int:
     except InputError as error:
         print(f"site: {error}", file=sys.stderr)
         return 2
-    status = build(args.out, url)
+    status = build(ROOT, args.out, url)
     if status == 0:
         launch = f"launch links open {TAG}" if url else "no launch links: CITATION.cff has no repository-code and no " \
             "REPOSITORY=https://github.com/OWNER/NAME was given"
