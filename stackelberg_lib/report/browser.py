@@ -156,7 +156,7 @@ def _search(page) -> list[tuple[str, str]]:
         return []
     page.goto(f"{page.url.partition('?')[0]}?q={word}")
     try:
-        page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
+        page.wait_for_selector("#search-results ul.search li a", timeout=5_000)
     except Exception as error:  # playwright's own TimeoutError, which is imported only with a browser at hand
         return [("search", f"no result for {word}: {type(error).__name__}")]
     return []
