@@ -39,5 +39,7 @@ html_context = {"default_mode": "auto"}
 def setup(app):
     app.add_config_value("repository", "", "html", types=[str])
     app.connect("config-inited", lambda _, config: config.html_theme_options.update(launch_options(config.repository)))
+    # a field of a named tuple has no words of its own but "alias for field number 0"
+    app.connect("autodoc-skip-member", lambda *event: type(event[3]).__name__ == "_tuplegetter" or None)
     # before napoleon, which reads `Args:`
     app.connect("autodoc-process-docstring", lambda *event: plain_docstring(event[-1]), priority=100)

@@ -91,23 +91,22 @@ def claims_page(entries: list[dict]) -> str:
     """The ledger of claims as a page: one row a claim, with what was measured."""
     rows = []
     for entry in entries:
-        words = [entry["statement"]]
-        words += [f"*{entry['measured']}*"] if entry.get("measured") else []
-        words += [entry["note"]] if entry.get("note") else []
-        lesson = entry["lesson"]
-        rows.append(f"| {entry['id']} | {entry['origin']} | {entry['status']} | "
-                    f"[{lesson[:2]}](notebooks/{lesson}.ipynb) | {'<br>'.join(map(_cell, words))} |")
+        lesson, told = entry["lesson"], [f"**{entry['id']}** {_cell(entry['statement'])}"]
+        told += [f"*{_cell(entry['measured'])}*"] if entry.get("measured") else []
+        told += [_cell(entry["note"])] if entry.get("note") else []
+        rows.append(f"| {'<br>'.join(told)} | {entry['status']} | {entry['origin']} | "
+                    f"[{lesson[:2]}](notebooks/{lesson}.ipynb) |")
     counts = ", ".join(f"{sum(e['status'] == status for e in entries)} {status}" for status in claims.STATUSES)
     return "\n".join([
         "# Claims", "",
         f"{len(entries)} claims: {counts}. `make claims` prints this table and holds it against the tests and the "
         "outputs of the lessons. *abstract*: said in the paper's abstract, all that we hold of it; *ours*: this "
         "repository's reconstruction. Below each statement is what its lesson measured, with the 95 % interval.", "",
-        "| | Origin | Status | Lesson | Statement and measurement |", "| --- | --- | --- | --- | --- |", *rows, ""])
+        "| Claim and measurement | Status | Origin | Lesson |", "| --- | --- | --- | --- |", *rows, ""])
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"([|_<$\[])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([|_<$*\[])", r"\\\1", " ".join(text.split()))
 
 
 def write_reference(package: Path, to: Path) -> None:
@@ -127,7 +126,7 @@ def write_reference(package: Path, to: Path) -> None:
 
 
 def _automodule(name: str, members: bool = True) -> str:
-    options = ":members:\n:undoc-members:\n" if members else ""
+    options = ":members:\n" if members else ""
     return f"```{{eval-rst}}\n.. automodule:: {name}\n" + re.sub("^", "   ", options, flags=re.M).rstrip() + "\n```"
 
 
