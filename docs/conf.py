@@ -7,7 +7,7 @@ author = copyright = COPYRIGHT
 version = release = VERSION
 language = "en"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
 exclude_patterns = ["README.md"]  # its text is on the front page
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!stackelberg_lib\.).*")]  # other libraries' references lie on other hosts
@@ -41,5 +41,4 @@ def setup(app):
     app.connect("config-inited", lambda _, config: config.html_theme_options.update(launch_options(config.repository)))
     # a field of a named tuple has no words of its own but "alias for field number 0"
     app.connect("autodoc-skip-member", lambda *event: type(event[3]).__name__ == "_tuplegetter" or None)
-    # before napoleon, which reads `Args:`
-    app.connect("autodoc-process-docstring", lambda *event: plain_docstring(event[-1]), priority=100)
+    app.connect("autodoc-process-docstring", lambda *event: plain_docstring(event[-1]))

@@ -133,17 +133,23 @@ def _automodule(name: str, members: bool = True) -> str:
 def plain_docstring(lines: list[str]) -> None:
     """Make a docstring, which is plain text with code between backticks, into reStructuredText, in place.
 
-    Signs that would be markup are escaped, and a paragraph set in columns stays as it is set.
+    Signs that would be markup are escaped, a paragraph set in columns stays as it is set, and `Args:` becomes a list.
     """
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
     lines[:] = "\n\n".join(map(_paragraph, paragraphs)).split("\n")
+    if "Args:" in lines:  # elsewhere a colon is a colon
+        from sphinx.ext.napoleon import GoogleDocstring
+
+        lines[:] = GoogleDocstring(lines, what="function").lines()
 
 
 def _paragraph(text: str) -> str:
     if re.search(r"\S {2,}\S", text) or re.search(r"^ {4}(?!.*:)", text.split("\n")[0]):
         return "::\n\n" + re.sub("^", "    ", text, flags=re.M)
-    pieces = re.split(r"(`[^`]+`)", text)
-    return "".join(p if p.startswith("`") else re.sub(r"([\\*|_])", r"\\\1", p) for p in pieces)
+    # every second piece is code, or the name of an argument, which is marked up already
+    pieces = re.split(r"(`[^`]+`|^ {4}\w+:)", text, flags=re.M)
+    pieces[::2] = [re.sub(r"([\\*|_])", r"\\\1", piece) for piece in pieces[::2]]
+    return "".join(pieces)
 
 
 def build(root: Path, out: Path, url: str) -> int:

@@ -125,3 +125,7 @@ def test_docstrings_are_shown_as_they_are_written():
     site.plain_docstring(lines)
     assert lines == [r"\|x\|^2 of theta\_hat\_ and 2 \* y", "", "::", "", "    a         (n,)  one",
                      "    longer_b  (n,)  two", "", "Say `a_b|c` so."]
+    lines = ["Shares: they sum to 1.", "", "Args:", "    a_b: (n,) one.", "    c: two,", "        or three."]
+    site.plain_docstring(lines)
+    assert [line for line in lines if line] == [
+        "Shares: they sum to 1.", ":param a_b: (n,) one.", ":param c: two,", "          or three."]
