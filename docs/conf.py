@@ -24,6 +24,7 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say shapes and units
 default_role = "code"
+highlight_language = "none"  # of blocks that name no language
 
 html_theme = "sphinx_book_theme"
 html_title = project

@@ -58,7 +58,9 @@ SCROLL = """() => {
 PLACES = """() => [
   [...document.querySelectorAll('a[href], area[href]')].map(a => a.href),
   [...document.querySelectorAll('[id], a[name]')].flatMap(e => [e.id, e.getAttribute('name')]).filter(x => x)]"""
-WORD = "() => typeof Search === 'undefined' ? '' : Object.keys(Search._index?.terms ?? {})[0] ?? ''"
+WORD = """() => !document.querySelector('#search-results') ? '' :
+  Object.keys(Search._index?.terms ?? {}).find(word => /^[a-z]{4,}$/.test(word)) ?? ''"""
+PATIENCE = 300_000  # milliseconds: a page of many formulas on a machine that is busy with other things
 
 
 class Seen(NamedTuple):
@@ -99,6 +101,7 @@ def chromium():
 def look(browser, path: Path) -> Seen:
     """Open the page `path` in light and in dark, at both widths, and tell what was seen."""
     page = browser.new_page(viewport={"width": WIDTHS[0], "height": 900})
+    page.set_default_timeout(PATIENCE)
     faults: list[tuple[str, str]] = []
     _listen(page, faults)
     for scheme in SCHEMES:
