@@ -62,7 +62,7 @@ help:
 	@echo 'DATA= MODEL= BUDGET=     a set, file or folder; a model or folder; number of labels'
 	@echo 'SEED= SEEDS=             first seed; number of seeds'
 	@echo 'PARAMS="beta=0.1"        further parameters of the lessons'
-	@echo 'OUT=folder               where the report goes (default: reports/PROFILE)'
+	@echo 'OUT=folder               where the report goes (default: reports/PROFILE), or the site (reports/site)'
 	@echo 'SET=banking77            for make data'
 	@echo 'REPOSITORY=https://github.com/OWNER/NAME  what the launch links of the site open (default: as in CITATION.cff)'
 	@echo 'PAGES="folder folder"    what make check-pages looks at (default: reports)'
