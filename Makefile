@@ -11,9 +11,12 @@ OUT ?=
 PARAMS ?=
 ADAPTER ?=
 SET ?=
+REPOSITORY ?=
+PAGES ?=
+CHROMIUM ?=
 TORCH_INDEX ?=
 
-VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS ADAPTER SET TORCH_INDEX
+VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS ADAPTER SET REPOSITORY PAGES CHROMIUM TORCH_INDEX
 UNKNOWN := $(filter-out $(VARIABLES) SHELL,$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
 ifneq ($(UNKNOWN),)
 $(error unknown variable $(UNKNOWN); the variables are: $(VARIABLES))
@@ -28,11 +31,13 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills adapt adapt-kills predict clean
+.PHONY: help setup minilm report test site check-pages lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills adapt adapt-kills predict clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
 	@echo 'make test       library tests, committed notebooks compared, every lesson in profile smoke'
+	@echo 'make site       lessons, lab books, claims and reference as one site: reports/site/index.html'
+	@echo 'make check-pages  every page of the site and the reports in a real browser; needs a Chromium'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make adapt      spend BUDGET labels of DATA on MODEL and keep the adapter in OUT; goes on where it stopped'
 	@echo 'make predict    answers with confidence: make predict ADAPTER=folder DATA=texts.csv OUT=answers.csv'
@@ -61,8 +66,11 @@ help:
 	@echo 'DATA= MODEL= BUDGET=     a set, file or folder; a model or folder; number of labels'
 	@echo 'SEED= SEEDS=             first seed; number of seeds'
 	@echo 'PARAMS="beta=0.1"        further parameters of the lessons'
-	@echo 'OUT=folder               where the report goes (default: reports/PROFILE)'
+	@echo 'OUT=folder               where the report goes (default: reports/PROFILE), or the site (reports/site)'
 	@echo 'SET=banking77            for make data'
+	@echo 'REPOSITORY=https://github.com/OWNER/NAME  what the launch links of the site open (default: as in CITATION.cff)'
+	@echo 'PAGES="folder folder"    what make check-pages looks at (default: reports)'
+	@echo 'CHROMIUM=program         the browser of make check-pages (default: the first one found)'
 	@echo 'TORCH_INDEX=URL          extra package index, such as the one of the CPU-only builds of torch'
 	@echo 'PYTHON=python3.12        the Python to create .venv with'
 
@@ -122,6 +130,20 @@ test: setup minilm
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 $$(ls -r notebooks/*.ipynb); \
 	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --out "$$tmp/report"; \
 	echo '== summary'; echo "$$summary" | tr '|' '\n'; exit $$bad
+
+site: setup
+	@set --; \
+	[ -z "$$OUT" ] || set -- --out="$$OUT"; \
+	[ -z "$$REPOSITORY" ] || set -- "$$@" --repository="$$REPOSITORY"; \
+	exec $(PY) -m stackelberg_lib.report.site "$$@"
+
+# The checker is shown a page with each defect before it is believed.
+check-pages: setup
+	@sum=$$(cat requirements-browser.txt .venv/stamp | cksum); stamp=.venv/stamp-browser; \
+	if [ "$$(cat $$stamp 2>/dev/null)" != "$$sum" ]; then \
+	  $(PY) -m pip install --no-deps -r requirements-browser.txt && echo "$$sum" > $$stamp || exit 1; \
+	fi; \
+	$(PY) -m pytest tests/report/test_browser.py && exec $(PY) -m stackelberg_lib.report.check_pages $${PAGES:-reports}
 
 lab: setup
 	$(PY) -m jupyter lab notebooks
