@@ -28,7 +28,7 @@ from stackelberg_lib.report.recorded import RESULTS
 
 STARTS = ("same", "late")
 ARMS = ("llf", "margin", "random", "first", "all")
-ROUNDS, PAST, BUDGET, EVERY, STEPS = 2000, 1000, 200, 20, 30
+ROUNDS, PAST, BUDGET, EVERY, STEPS = 1500, 1000, 150, 25, 30
 
 
 class Cell(NamedTuple):
