@@ -10,9 +10,11 @@ SEEDS ?=
 OUT ?=
 PARAMS ?=
 SET ?=
+WORKERS ?=
+RESUME ?=
 TORCH_INDEX ?=
 
-VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS SET TORCH_INDEX
+VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS SET WORKERS RESUME TORCH_INDEX
 UNKNOWN := $(filter-out $(VARIABLES) SHELL,$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
 ifneq ($(UNKNOWN),)
 $(error unknown variable $(UNKNOWN); the variables are: $(VARIABLES))
@@ -58,6 +60,8 @@ help:
 	@echo 'SEED= SEEDS=             first seed; number of seeds'
 	@echo 'PARAMS="beta=0.1"        further parameters of the lessons'
 	@echo 'OUT=folder               where the report goes (default: reports/PROFILE)'
+	@echo 'WORKERS=2                lessons that run at once (default: 1), each with its share of the cores'
+	@echo 'RESUME=1                 keep the lessons of OUT that passed with the same parameters, commit and contents'
 	@echo 'SET=banking77            for make data'
 	@echo 'TORCH_INDEX=URL          extra package index, such as the one of the CPU-only builds of torch'
 	@echo 'PYTHON=python3.12        the Python to create .venv with'
@@ -101,6 +105,8 @@ report: setup $(MINILM)
 	[ -z "$$SEED" ] || set -- "$$@" --seed="$$SEED"; \
 	[ -z "$$SEEDS" ] || set -- "$$@" --seeds="$$SEEDS"; \
 	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	[ -z "$$WORKERS" ] || set -- "$$@" --workers="$$WORKERS"; \
+	[ -z "$$RESUME" ] || set -- "$$@" --resume="$$RESUME"; \
 	exec $(PY) -m stackelberg_lib.report.runner "$$@"
 
 # Each part runs whatever became of the one before; their last lines are repeated at the end. The last lessons take
@@ -116,7 +122,7 @@ test: setup minilm
 	part 'library' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 tests; \
 	part 'notebooks compared' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 $$(ls -r notebooks/*.ipynb); \
-	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --out "$$tmp/report"; \
+	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --workers 2 --out "$$tmp/report"; \
 	echo '== summary'; echo "$$summary" | tr '|' '\n'; exit $$bad
 
 lab: setup

@@ -93,8 +93,8 @@ def _claims(found: list[Verdict], profile: str) -> str:
 <td><span class="status {v.word}">{WORDS[v.word]}</span><br>{escape(v.measured)}</td></tr>"""
                      for v in found)
     return f"""<h2>Claims</h2>
-<p>What this run's lessons measured, held against the range that <code>claims.yaml</code> expects: {counts}. A claim that no
-number could decide, or that its lesson measures in another profile only, is not measured here.{few}</p>
+<p>What this run's lessons measured, held against the range that <code>claims.yaml</code> expects: {counts}.
+A claim that no number could decide, or that its lesson measures in another profile only, is not measured here.{few}</p>
 <table class="rows"><thead><tr><th>Claim</th><th>Statement</th><th>This run</th></tr></thead><tbody>
 {rows}
 </tbody></table>"""
