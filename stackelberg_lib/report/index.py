@@ -24,7 +24,8 @@ def write_index(checked: Plan, outcomes: list[Outcome], interrupted: bool = Fals
     rows = "\n".join(_row(lesson, done.get(lesson.number)) for lesson in checked.lessons)
     articles = "\n".join(_article(done[x.number]) for x in checked.lessons if x.number in done)
     measured = {name: line for outcome in outcomes for name, line in outcome.measured.items()}
-    claims = _claims(verdicts({lesson.name for lesson in checked.lessons}, measured), checked.profile)
+    claims = _claims(verdicts({lesson.name for lesson in checked.lessons}, measured), checked.profile,
+                     {outcome.lesson.name for outcome in outcomes})
     files.write(checked.out / "index.html", f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -83,18 +84,23 @@ def _row(lesson: Lesson, outcome: Outcome | None) -> str:
             f"<td>{60 * outcome.minutes:.0f} s</td></tr>")
 
 
-def _claims(found: list[Verdict], profile: str) -> str:
+def _page(name: str, text: str, pages: set[str]) -> str:
+    return f'<a href="{name}.html">{text}</a>' if name in pages else text
+
+
+def _claims(found: list[Verdict], profile: str, pages: set[str]) -> str:
     if not found:
         return ""
-    counts = ", ".join(f"{sum(v.word == word for v in found)} {text}" for word, text in WORDS.items())
+    agree, disagree, rest = (sum(v.word == word for v in found) for word in WORDS)
     few = " Profile smoke runs few seeds, which decide little." if profile == "smoke" else ""
-    rows = "\n".join(f"""<tr><td><a href="{v.lesson}.html"><code>{escape(v.id)}</code></a></td>
+    rows = "\n".join(f"""<tr><td>{_page(v.lesson, f"<code>{escape(v.id)}</code>", pages)}</td>
 <td>{escape(v.statement)} <small>({v.origin}; ledger: {v.status})</small></td>
 <td><span class="status {v.word}">{WORDS[v.word]}</span><br>{escape(v.measured)}</td></tr>"""
                      for v in found)
     return f"""<h2>Claims</h2>
-<p>What this run's lessons measured, held against the range that <code>claims.yaml</code> expects: {counts}.
-A claim that no number could decide, or that its lesson measures in another profile only, is not measured here.{few}</p>
+<p>What this run's lessons measured, held against the range that <code>claims.yaml</code> expects: {agree} agree,
+{disagree} disagree, {rest} {"is" if rest == 1 else "are"} not measured here. A claim that no number could decide, or
+that its lesson measures in another profile only, is not measured here.{few}</p>
 <table class="rows"><thead><tr><th>Claim</th><th>Statement</th><th>This run</th></tr></thead><tbody>
 {rows}
 </tbody></table>"""

@@ -69,7 +69,7 @@ BAR
 {%- endblock -%}
 {%- block data_png -%}
 <div class="figure"><img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
-alt="{{ output.metadata['image/png']['alt'] | escape_html_keep_quotes }}"></div>
+alt="{{ output.metadata['image/png']['alt'] | escape_html }}"></div>
 {%- endblock -%}
 """
 for name, text in {"MATHJAX_CONFIG": MATHJAX_CONFIG, "HEAD": HEAD, "BAR": BAR, "CONTENTS": CONTENTS,
