@@ -12,6 +12,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from stackelberg_lib.report import figures, files
+from stackelberg_lib.report.figures import ASSETS
 from stackelberg_lib.report.frame import BAR, HEAD, LESSONS
 from stackelberg_lib.report.lessons import Lesson
 
@@ -82,10 +83,10 @@ def copy_assets(out: Path) -> None:
     main = next(f for f in metadata.files(MATHJAX_PACKAGE) if f.name == "tex-svg.js").locate()
     extensions = Path("input", "tex", "extensions")
     with files.writing(out):
-        (out / figures.ASSETS).mkdir(parents=True, exist_ok=True)
+        (out / ASSETS).mkdir(parents=True, exist_ok=True)
         for file in (main, *STATIC.iterdir()):
-            shutil.copy(file, out / figures.ASSETS)
-        shutil.copytree(Path(main).parent / extensions, out / figures.ASSETS / extensions, dirs_exist_ok=True)
+            shutil.copy(file, out / ASSETS)
+        shutil.copytree(Path(main).parent / extensions, out / ASSETS / extensions, dirs_exist_ok=True)
 
 
 def page(nb: nbformat.NotebookNode, title: str, facts: str = "") -> str:
