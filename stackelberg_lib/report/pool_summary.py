@@ -19,7 +19,7 @@ import numpy as np
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.pool.strategies import DEFAULT
 from stackelberg_lib.report import pool_study
-from stackelberg_lib.report.study import interval
+from stackelberg_lib.report.cells import interval
 
 OURS = DEFAULT
 SHARES = (0.9, 0.95, 0.99)  # of the accuracy with all labels
@@ -65,24 +65,6 @@ def labels_to(labels: np.ndarray, accuracy: np.ndarray, target: float) -> float:
         return float(labels[0])
     share = (target - accuracy[k - 1]) / (accuracy[k] - accuracy[k - 1])
     return float(np.exp(np.log(labels[k - 1]) + share * np.log(labels[k] / labels[k - 1])))
-
-
-def reach(lines: list[dict], rule: str, start: str = "own", *, seed: int = 0,
-          draws: int = 2000) -> tuple[float, float, float]:
-    """Share of the budget at which the rule's mean curve reaches random's last accuracy, and its 95 % interval.
-
-    Over the seeds that both have, drawn with replacement; inf: not within the budget. Raises InputError.
-    """
-    labels, found = curves(lines, start)
-    seeds = sorted(found.get(rule, {}).keys() & found.get("random", {}).keys())
-    if not seeds:
-        raise InputError(f"no seed has finished cells of {rule} and random with start={start!r}; run `make study`")
-    theirs, plain = (np.array([found[name][s] for s in seeds]) for name in (rule, "random"))
-    rows = [np.arange(len(seeds)), *np.random.default_rng(seed).integers(len(seeds), size=(draws, len(seeds)))]
-    # a mean taken in another order is as good
-    shares = [labels_to(labels, theirs[r].mean(0), plain[r].mean(0)[-1] - 1e-12) / labels[-1] for r in rows]
-    low, high = np.quantile(shares[1:], [0.025, 0.975], method="inverted_cdf")  # between two draws lies no number
-    return float(shares[0]), float(low), float(high)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

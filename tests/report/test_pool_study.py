@@ -179,29 +179,6 @@ def test_labels_to_reach_a_target():
     assert pool_summary.labels_to(labels, accuracy, 0.81) == np.inf
 
 
-def test_reach_is_a_share_with_the_interval_over_shared_seeds():
-    """Seed by seed a rule that is there at half of the budget or at a quarter; one more seed that random lacks."""
-    def line(rule, s, accuracy):
-        return {"start": "own", "strategy": rule, "seed": s, "labels": [10, 20, 40], "accuracy": accuracy}
-
-    cells = [line("random", s, [0.1, 0.3, 0.6]) for s in range(4)]
-    cells += [line("quick", s, [0.2, 0.6, 0.6]) for s in range(4)] + [line("quick", 9, [0.0, 0.0, 0.0])]
-    cells += [line("mixed", s, [0.2, 0.9, 0.9] if s < 2 else [0.2, 0.5, 0.7]) for s in range(4)]
-    cells += [line("never", s, [0.1, 0.2, 0.5]) for s in range(4)]
-    assert pool_summary.reach(cells, "quick") == pytest.approx((0.5, 0.5, 0.5))
-    assert pool_summary.reach(cells, "never") == (np.inf, np.inf, np.inf)
-    share, low, high = pool_summary.reach(cells, "mixed")
-    expected = {k: pool_summary.labels_to(np.array([10, 20, 40]), np.array([0.2, 0.9 * k + 0.5 * (1 - k),
-                                                                          0.9 * k + 0.7 * (1 - k)]), 0.6) / 40
-                for k in (0, 0.25, 0.5, 0.75, 1)}  # by the share of quick seeds in a draw
-    assert share == pytest.approx(expected[0.5])
-    # of four draws all are of one kind in one of sixteen, more than the 2.5 % at each end
-    assert (low, high) == pytest.approx((expected[1], expected[0]))
-    assert pool_summary.reach(cells, "mixed", seed=1, draws=50) == pool_summary.reach(cells, "mixed", seed=1, draws=50)
-    with pytest.raises(InputError, match="lost"):
-        pool_summary.reach(cells, "lost")
-
-
 def test_holm():
     assert pool_summary.holm(np.array([0.01, 0.04, 0.03, 0.5])) == pytest.approx([0.04, 0.09, 0.09, 0.5])
     assert pool_summary.holm(np.array([0.4, 0.6, 0.9])) == pytest.approx([1, 1, 1])
