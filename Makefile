@@ -11,12 +11,14 @@ OUT ?=
 PARAMS ?=
 ADAPTER ?=
 SET ?=
+WORKERS ?=
+RESUME ?=
 REPOSITORY ?=
 PAGES ?=
 CHROMIUM ?=
 TORCH_INDEX ?=
 
-VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS ADAPTER SET REPOSITORY PAGES CHROMIUM TORCH_INDEX
+VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS ADAPTER SET WORKERS RESUME REPOSITORY PAGES CHROMIUM TORCH_INDEX
 UNKNOWN := $(filter-out $(VARIABLES) SHELL,$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
 ifneq ($(UNKNOWN),)
 $(error unknown variable $(UNKNOWN); the variables are: $(VARIABLES))
@@ -67,6 +69,8 @@ help:
 	@echo 'SEED= SEEDS=             first seed; number of seeds'
 	@echo 'PARAMS="beta=0.1"        further parameters of the lessons'
 	@echo 'OUT=folder               where the report goes (default: reports/PROFILE), or the site (reports/site)'
+	@echo 'WORKERS=2                lessons that run at once (default: 1), each with its share of the cores'
+	@echo 'RESUME=1                 keep the lessons of OUT that passed with the same parameters, commit and contents'
 	@echo 'SET=banking77            for make data'
 	@echo 'REPOSITORY=https://github.com/OWNER/NAME  what the launch links of the site open (default: as in CITATION.cff)'
 	@echo 'PAGES="folder folder"    what make check-pages looks at (default: reports)'
@@ -113,6 +117,8 @@ report: setup $(MINILM)
 	[ -z "$$SEED" ] || set -- "$$@" --seed="$$SEED"; \
 	[ -z "$$SEEDS" ] || set -- "$$@" --seeds="$$SEEDS"; \
 	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	[ -z "$$WORKERS" ] || set -- "$$@" --workers="$$WORKERS"; \
+	[ -z "$$RESUME" ] || set -- "$$@" --resume="$$RESUME"; \
 	exec $(PY) -m stackelberg_lib.report.runner "$$@"
 
 # Each part runs whatever became of the one before; their last lines are repeated at the end. The last lessons take
@@ -128,7 +134,7 @@ test: setup minilm
 	part 'library' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 tests; \
 	part 'notebooks compared' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 $$(ls -r notebooks/*.ipynb); \
-	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --out "$$tmp/report"; \
+	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --workers 2 --out "$$tmp/report"; \
 	echo '== summary'; echo "$$summary" | tr '|' '\n'; exit $$bad
 
 site: setup

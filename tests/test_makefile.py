@@ -168,11 +168,11 @@ def test_python_without_venv(make, tmp_path):
 
 def test_values_reach_the_runner_whole(make):
     done = make("report", "PROFILE=smoke", "DATA=my $$data/it's \"so\".csv", "NOTEBOOKS=04 09", "OUT=a b",
-                "BUDGET=-3", "PARAMS=beta=0.1 name='x y'", "SEED=1", "SEEDS=2", "MODEL=m n")
+                "BUDGET=-3", "PARAMS=beta=0.1 name='x y'", "SEED=1", "SEEDS=2", "MODEL=m n", "WORKERS=2", "RESUME=1")
     assert done.stdout.splitlines() == [
         "[-m]", "[stackelberg_lib.report.runner]", "[--profile=smoke]", "[--params=beta=0.1 name='x y']",
         "[--notebooks=04 09]", "[--data=my $data/it's \"so\".csv]", "[--model=m n]", "[--budget=-3]", "[--seed=1]",
-        "[--seeds=2]", "[--out=a b]"]
+        "[--seeds=2]", "[--out=a b]", "[--workers=2]", "[--resume=1]"]
 
 
 def test_unknown_variable(make):
