@@ -181,10 +181,33 @@ def summary(pairs: list[tuple[str, str]]) -> dict:
             share = reach(*found[DEFAULT], found["random"][1])
             print(f"{DEFAULT} has random's last accuracy with {share[0]:.0%} of its labels "
                   f"(95 % interval {share[1]:.0%} to {share[2]:.0%}, {len(found['random'][1])} seeds)")
-            out[f"{data}/{model}/{start}"] = {"reach": [round(s, 4) for s in share], **{
+            out[f"{data}/{model}/{start}"] = {"reach": [round(s, 4) if np.isfinite(s) else None for s in share], **{
                 r.strategy: {"seeds": r.seeds, "area": round(r.area, 4), "difference": round(r.difference, 4),
                              "low": round(r.low, 4), "high": round(r.high, 4)} for r in rows}}
     return out
+
+
+def draw(data: str, model: str) -> Path:
+    """Draw the recorded curves of start "own" with their intervals beside the results; returns the picture's path."""
+    import matplotlib.pyplot as plt
+
+    from stackelberg_lib.data import pocketdesk
+    from stackelberg_lib.plots import lesson09, style
+
+    lines = read(data, model)
+    found = curves(lines)
+    first = style.ARMS[max(found, key=lambda arm: found[arm][1].mean())]["label"]
+    title = (f"{data}, {model} with LoRA: {first} has the highest mean curve\n"
+             f"(mean and 95 % interval, {len(found['random'][1])} seeds)")
+    style.use()
+    fig, ax = plt.subplots()
+    lesson09.learning_curves(ax, found, pool_summary.ceiling(lines),
+                             pocketdesk.bayes_accuracy() if data == "pocketdesk" else None, title,
+                             {arm: finished.interval(accuracy) for arm, (_, accuracy) in found.items()})
+    path = path_of(data, model).with_suffix(".png")
+    fig.savefig(path)
+    plt.close(fig)
+    return path
 
 
 def main() -> int:
@@ -211,6 +234,9 @@ def main() -> int:
         print("interrupted; what is finished stays, the same command goes on from there", file=sys.stderr)
         return 130
     found = summary(pairs)
+    for pair in pairs:
+        if f"{'/'.join(pair)}/own" in found and not a.summary:
+            print(f"written: {draw(*pair).name}")
     print(json.dumps(found))
     return 0 if found else 2
 
