@@ -33,7 +33,7 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test site check-pages lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills adapt adapt-kills predict clean
+.PHONY: help setup minilm report test site check-pages lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills adapt adapt-kills predict planner processes clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
@@ -60,6 +60,8 @@ help:
 	@echo 'make bench-pool choosing labels beside scikit-activeml and small-text, which are installed into .venv-pool'
 	@echo 'make ledger-kills  eight processes buy from one ledger, a hundred times one of them is killed'
 	@echo 'make adapt-kills   make adapt, ten times killed and started again'
+	@echo 'make planner    planned memory beside the measured peak of training steps, for lesson 10'
+	@echo 'make processes  one fine-tuning by one process and by two, for lesson 10'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
 	@echo 'make clean      remove .venv, .venv-peers, .venv-trl, .venv-pool, reports and caches'
 	@echo ''
@@ -248,6 +250,12 @@ ledger-kills: setup
 
 adapt-kills: setup
 	@OMP_NUM_THREADS=1 exec $(PY) benchmarks/adapt_kills.py
+
+planner: setup minilm
+	@exec $(PY) benchmarks/planner.py
+
+processes: setup
+	@exec $(PY) benchmarks/processes.py
 
 clean:
 	rm -rf .venv .venv-peers .venv-trl .venv-pool reports .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -32,7 +32,7 @@ def job(case: dict, scratch: Path):
     if case["shape"] == "qwen":  # random weights in memory; texts by Pocket's tokenizer, sixteen to a prompt
         model = registry.Model("qwen", qwen_folder(model.folder, scratch), "causal", "random weights")
         texts = [" ".join(np.roll(texts, i)[:16]) for i in range(case["rows"])]
-        finetune._load_causal = random_weights
+        finetune.load_causal = random_weights
     if case["objective"] == "head":
         module = finetune.lora_classifier(model, len(data.label_names), case["rank"], case["seed"])
         objective = objectives.ClassObjective(features.Tokens(model, texts), rows, torch.as_tensor(labels))
@@ -55,12 +55,12 @@ def qwen_folder(pocket: Path, scratch: Path) -> Path:
     return scratch
 
 
-def random_weights(model):
+def random_weights(model, dtype="float32"):
     """A causal model of the folder's configuration; every contender draws the same weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model.folder), dtype=torch.float32)
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model.folder), dtype=getattr(torch, dtype))
 
 
 class Clock:

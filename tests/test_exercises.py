@@ -127,6 +127,16 @@ def _holm_by_hand(p, *, times=lambda n, k: n - k, grow=True, most=1.0, order=Tru
     return raised[np.argsort(rising)] if order else raised
 
 
+def _adapter_bytes(shapes, rank, layers, *, copies=4, width=lambda n_out, n_in: n_out + n_in, each=4):
+    """The right bytes of an adapter in training; each argument puts one mistake in."""
+    return each * copies * layers * sum(rank * width(n_out, n_in) for n_out, n_in in shapes)
+
+
+def _step_seconds(P, A, tokens, flops_per_second, mfu, frozen, *, dear=6, cheap=4, adapter=6, power=1):
+    """The right seconds of a step; each argument puts one mistake in."""
+    return tokens * ((cheap if frozen else dear) * P + adapter * A) / (flops_per_second * mfu**power)
+
+
 def wrongly(right, **mistake):
     return lambda *args: right(*args, **mistake)
 
@@ -156,6 +166,19 @@ MISTAKES: dict[str, dict[str, Callable]] = {"rises": {
     "above 1": wrongly(_holm_by_hand, most=np.inf),
     "sorted": wrongly(_holm_by_hand, order=False),
     "Benjamini and Hochberg's factor": wrongly(_holm_by_hand, times=lambda n, k: n / (k + 1)),
+}, "adapter_bytes": {
+    "weights only": wrongly(_adapter_bytes, copies=1),
+    "one moment": wrongly(_adapter_bytes, copies=3),
+    "the whole matrix": wrongly(_adapter_bytes, width=lambda n_out, n_in: n_out * n_in),
+    "two bytes": wrongly(_adapter_bytes, each=2),
+    "one block": lambda shapes, rank, layers: _adapter_bytes(shapes, rank, 1),
+}, "step_seconds": {
+    "frozen matrices cost as much": wrongly(_step_seconds, cheap=6),
+    "nobody trains the matrices": wrongly(_step_seconds, dear=4),
+    "forward only": wrongly(_step_seconds, cheap=2, dear=2, adapter=2),
+    "no adapter": wrongly(_step_seconds, adapter=0),
+    "all of the speed": wrongly(_step_seconds, power=0),
+    "the share upside down": wrongly(_step_seconds, power=-1),
 }, "challenger_gradient": {
     "the right answer is its own challenger": mistaken(wrong=lambda s, others: s.argmax()),
     "the easiest wrong answer": mistaken(wrong=lambda s, others: others[s[others].argmin()]),
@@ -317,7 +340,8 @@ def test_mistakes_belong_to_exercises_and_differ_from_the_right_answer():
                                 (np.array([3.0, 0.5, 2.0]), 0, 0.7)),
         "rises": (_rises, (K, p, [0, 1])), "mass_gains": (_mass_gains, (K, p, 0.2, [0])),
         "labels_needed": (_labels_needed, (np.array([2, 4, 8, 16]), few, 0.5), (np.array([2, 4, 8, 16]), few, 0.95)),
-        "holm_by_hand": (_holm_by_hand, (far,))}
+        "holm_by_hand": (_holm_by_hand, (far,)), "adapter_bytes": (_adapter_bytes, ([(2, 3), (4, 4)], 8, 10)),
+        "step_seconds": (_step_seconds, (5.0, 2.0, 10, 3.0, 0.5, True), (5.0, 0.0, 10, 3.0, 0.5, False))}
     assert set(cases) == set(MISTAKES)
     for exercise, (right, *given) in cases.items():
         for name, function in MISTAKES[exercise].items():

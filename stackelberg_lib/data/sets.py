@@ -1,8 +1,9 @@
 """Readers: from the value of DATA to a checked set of labelled texts.
 
-DATA is `pocketdesk` (generated), the name of a known real set (`KNOWN`), a folder with `train` and `test` files, or one
-file. Files are JSONL or CSV with `text` and `label`; rows with `question`, `options`, `answer` (multiple choice) become
-a text that lists the options and the label of the right one. Everything is checked here, with file and line.
+DATA is `pocketdesk` (generated), the name of a known real set (`KNOWN`), a folder with `train` and `test` files, one
+file, or a data set of the hub (`hub`: owner/name). Files are JSONL or CSV with `text` and `label`; rows with
+`question`, `options`, `answer` (multiple choice) become a text that lists the options and the label of the right one.
+Everything is checked here, with file and line.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stackelberg_lib.data import pocketdesk
+from stackelberg_lib.data import hub, pocketdesk
 from stackelberg_lib.errors import InputError
 
 KNOWN = ("banking77", "chemprot", "stackoverflow20", "medmcqa_dev")
@@ -48,6 +49,12 @@ def load(data: str, seed: int = 0) -> LabelledSet:
     """
     if data == "pocketdesk":
         return generate(seed)
+    if hub.is_id(data):
+        train_rows, test_rows, source = hub.read(data)
+        if test_rows is None:
+            train_rows, test_rows = _split(train_rows, seed)
+            source += f"; {1 - TEST_SHARE:.0%} for training, split by seed {seed}"
+        return _build(data.partition(":")[0], train_rows, test_rows, source)
     path = find(data)
     if path.is_dir():
         train = next((path / f"train{s}" for s in SUFFIXES if (path / f"train{s}").is_file()), None)

@@ -16,6 +16,7 @@ MAX_TOKENS = 128  # longer texts are cut; the learning curves say so through `To
 BAR_AFTER = 60.0  # seconds of embedding before a progress bar appears
 POOLINGS = ("mean", "last")
 KEEPS = ("start", "end")
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,25 @@ def load_backbone(model: Model) -> nn.Module:
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # says only that the unused output layer was left out, which is the point
     try:
-        return load(AutoModel, model).to(device())
+        backbone = load(AutoModel, model).to(device())
+        backbone.config.use_cache = False  # keys and values of all layers would be held, and nobody reads on
+        return backbone
     finally:
         logging.set_verbosity(before)
 
 
-def load(kind: type, model: Model) -> nn.Module:
-    """The model as an Auto class of transformers (`kind`) makes it: float32, evaluation mode, safetensors only."""
+def load(kind: type, model: Model, dtype: str = "float32") -> nn.Module:
+    """The model as an Auto class of transformers (`kind`) makes it: evaluation mode, safetensors only.
+
+    dtype: one of DTYPES, that of the weights in memory. Raises InputError for another.
+    """
     from transformers import logging
 
+    if dtype not in DTYPES:
+        raise InputError(f"dtype={dtype!r}; use one of {', '.join(DTYPES)}")
     logging.disable_progress_bar()
     with LOADING:
-        return kind.from_pretrained(model.folder, use_safetensors=True, dtype=torch.float32).eval()
+        return kind.from_pretrained(model.folder, use_safetensors=True, dtype=getattr(torch, dtype)).eval()
 
 
 class Tokens:

@@ -23,8 +23,8 @@ from stackelberg_lib.lm.features import Tokens, device, load, load_backbone, poo
 from stackelberg_lib.lm.registry import Model
 from stackelberg_lib.lm.training import Recipe, train
 
-__all__ = ["Classifier", "Recipe", "fit", "fit_answers", "load_adapter", "load_generator", "lora_classifier",
-           "lora_generator", "predict", "save_adapter"]
+__all__ = ["Classifier", "Recipe", "adapt_base", "fit", "fit_answers", "load_adapter", "load_causal", "load_generator",
+           "lora_classifier", "lora_generator", "predict", "save_adapter"]
 
 
 class Classifier(nn.Module):
@@ -48,19 +48,24 @@ def lora_classifier(model: Model, classes: int, rank: int, seed: int,
     backbone = load_backbone(model)
     # An encoder's pooler is not on the way to the mean-pooled features: adapting it would train nothing.
     beside = [name for name, _ in backbone.named_modules() if name.startswith("pooler.")]
-    backbone = _adapted(backbone, rank, seed, targets, exclude_modules=beside or None)
+    backbone = adapt_base(backbone, rank, seed, targets, exclude_modules=beside or None)
     head = _blank_head(backbone.config.hidden_size, classes)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return Classifier(backbone, head).to(device())
 
 
-def lora_generator(model: Model, rank: int, seed: int, targets: str | list[str] = "all-linear") -> nn.Module:
-    """The causal base model with fresh LoRA adapters (B = 0), a `peft.PeftModel`; arguments as `lora_classifier`."""
-    return _adapted(_load_causal(model), rank, seed, targets, task_type="CAUSAL_LM").to(device())
+def lora_generator(model: Model, rank: int, seed: int, targets: str | list[str] = "all-linear",
+                   dtype: str = "float32") -> nn.Module:
+    """The causal base model with fresh LoRA adapters (B = 0), a `peft.PeftModel`; arguments as `lora_classifier`.
+
+    `dtype` "bfloat16" holds the frozen weights in half the bytes; the adapters stay float32.
+    """
+    return adapt_base(load_causal(model, dtype), rank, seed, targets, task_type="CAUSAL_LM").to(device())
 
 
-def _adapted(base: nn.Module, rank: int, seed: int, targets: str | list[str], **more: Any) -> nn.Module:
+def adapt_base(base: nn.Module, rank: int, seed: int, targets: str | list[str], **more: Any) -> nn.Module:
+    """A base model with fresh LoRA adapters drawn from `seed`; `more` goes to `peft.LoraConfig`."""
     from peft import LoraConfig, get_peft_model
 
     if rank < 1:
@@ -78,12 +83,13 @@ def _adapted(base: nn.Module, rank: int, seed: int, targets: str | list[str], **
         return get_peft_model(base, config)
 
 
-def _load_causal(model: Model) -> nn.Module:
+def load_causal(model: Model, dtype: str = "float32") -> nn.Module:
+    """The whole causal model, its weights in `dtype`. InputError for an encoder and for an unknown dtype."""
     from transformers import AutoModelForCausalLM
 
     if model.kind != "causal":
         raise InputError(f"MODEL={model.name} is an encoder and writes no answers; use MODEL=pocket or a causal model")
-    return load(AutoModelForCausalLM, model)
+    return load(AutoModelForCausalLM, model, dtype)
 
 
 def _blank_head(size: int, classes: int) -> nn.Linear:
@@ -162,7 +168,7 @@ def load_adapter(model: Model, folder: Path) -> tuple[Classifier, tuple[str, ...
 
 def load_generator(model: Model, folder: Path) -> nn.Module:
     """Open a PEFT folder, written here or by plain `peft`, on top of the causal base model."""
-    return _open(_load_causal(model), folder).to(device()).eval()
+    return _open(load_causal(model), folder).to(device()).eval()
 
 
 def _open(base: nn.Module, folder: Path) -> nn.Module:

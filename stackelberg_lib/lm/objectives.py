@@ -71,7 +71,8 @@ class Answers:
         if not len(answers):
             raise InputError("answers is empty; give at least one text to choose")
         tokenizer = AutoTokenizer.from_pretrained(model.folder)
-        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        self.end = tokenizer.eos_token_id
+        end = [] if self.end is None else [self.end]
         self.pad = next(i for i in (tokenizer.pad_token_id, *end, 0) if i is not None)
         whole = tokenizer(list(prompts), verbose=False)["input_ids"] if len(prompts) else []  # `_fits` says it better
         self.prompts = [ids[:-1] if ids[-1:] == end else ids for ids in whole]  # some tokenizers end every text
@@ -160,7 +161,7 @@ class AnswerObjective:
         if self.weight:
             rows, chosen = np.concatenate([rows, rows]), np.concatenate([chosen, self.challengers[mine]])
         ids, mask, labels = self.answers.batch(rows, chosen)
-        likelihood = _likelihood(module, ids, mask, labels)
+        likelihood = log_likelihood(module, ids, mask, labels)
         loss = -likelihood[:n].sum() / float(self.answers.lengths[self.labels[whole]].sum())
         if self.weight:
             gold, other = (likelihood / (labels != IGNORED).sum(1)).chunk(2)
@@ -168,10 +169,13 @@ class AnswerObjective:
         return loss
 
 
-def _likelihood(module: nn.Module, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def log_likelihood(module: nn.Module, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Log-likelihood (n,) of the labels, which stand at the end of the ids."""
+    keep = labels.shape[1] + 1
+    if torch.is_autocast_enabled(ids.device.type):  # a CPU copies the output matrix for every text of a mere slice
+        keep = torch.arange(ids.shape[1] - keep, ids.shape[1], device=ids.device)
     out = module(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=False,
-                 logits_to_keep=labels.shape[1] + 1)
+                 logits_to_keep=keep)
     logits = out.logits[:, :-1].float().transpose(1, 2)
     return -cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none").sum(1)
 
@@ -209,8 +213,27 @@ def score(generator: nn.Module, answers: Answers, size: int = 512) -> np.ndarray
     return out
 
 
-def decode(generator: nn.Module, answers: Answers, size: int = 64) -> np.ndarray:
-    """Answer (N,) that greedy decoding reaches when every token must lead on in the trie of the answers' tokens."""
+def fitting(model: Model, prompts: list[str], answers: list[str] | tuple[str, ...]) -> np.ndarray:
+    """Rows of the prompts that leave room for the longest answer in the model's context, rising."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model.folder)
+    context = AutoConfig.from_pretrained(model.folder).get_text_config().max_position_embeddings
+    room = context - max(len(ids) for ids in tokenizer(list(answers), add_special_tokens=False)["input_ids"]) - 1
+    lengths = [len(ids) for ids in tokenizer(list(prompts), verbose=False)["input_ids"]]
+    return np.flatnonzero(np.array(lengths) <= room)
+
+
+def decode(generator: nn.Module, answers: Answers, size: int = 64, beams: int = 1) -> np.ndarray:
+    """Answer (N,) that decoding reaches when every token must lead on in the trie of the answers' tokens.
+
+    beams=1 is greedy: the best token that leads on, again and again. More beams search for the largest log-likelihood
+    per token among all answers; with as many beams as answers the search is complete and finds the best of `score`.
+    InputError for fewer than one beam, and for more than one where the tokenizer has no end token.
+    """
+    if beams < 1 or (beams > 1 and answers.end is None):
+        raise InputError(f"beams={beams}: give 1, or more for a model whose tokenizer has an end token")
+    search = {"num_beams": beams, "early_stopping": "never", "eos_token_id": answers.end} if beams > 1 else {}
     trie: dict = {}
     for ids in answers.answers:
         node = trie
@@ -219,7 +242,7 @@ def decode(generator: nn.Module, answers: Answers, size: int = 64) -> np.ndarray
     index = {tuple(ids): c for c, ids in enumerate(answers.answers)}
     out = np.empty(len(answers.prompts), dtype=int)
     generator.eval()
-    for rows in answers.by_length(size):
+    for rows in answers.by_length(max(1, size // beams)):
         ids, mask = answers.left([answers.prompts[i] for i in rows])
 
         def allowed(_, sequence, width=ids.shape[1]) -> list[int]:
@@ -229,7 +252,7 @@ def decode(generator: nn.Module, answers: Answers, size: int = 64) -> np.ndarray
             return list(node) or [answers.pad]
 
         said = generator.generate(input_ids=ids, attention_mask=mask, do_sample=False, prefix_allowed_tokens_fn=allowed,
-                                  max_new_tokens=int(answers.lengths.max()), pad_token_id=answers.pad)
+                                  max_new_tokens=int(answers.lengths.max()), pad_token_id=answers.pad, **search)
         for i, tokens in zip(rows, said[:, ids.shape[1]:].tolist(), strict=True):
             out[i] = next(index[tuple(tokens[:k])] for k in range(len(tokens) + 1) if tuple(tokens[:k]) in index)
     return out

@@ -92,6 +92,50 @@ def test_decoding_says_a_candidate_the_greedy_one(texts, generator):
         assert answers.answers[got] == left[0]
 
 
+@pytest.mark.parametrize("names", [(" parcel late", " card broken", " refund late", " room change", " card lost"),
+                                   ("yes", "yes it is", "no", "no it is not", "late", " my")], ids=["labels", "shared"])
+def test_a_complete_beam_search_finds_what_scoring_every_candidate_finds(texts, generator, names):
+    answers = objectives.Answers(POCKET, texts[:12], names)
+    expected = np.array([[likelihoods(generator, p, a).mean() for a in answers.answers] for p in answers.prompts])
+    complete = objectives.decode(generator, answers, beams=len(names))
+    np.testing.assert_array_equal(complete, expected.argmax(1))
+    np.testing.assert_array_equal(complete, objectives.score(generator, answers).argmax(1))
+    assert (complete != objectives.decode(generator, answers)).any()  # greedy asks something else
+
+
+def test_one_token_answers_are_decoded_by_their_first_logit(texts, generator):
+    answers = objectives.Answers(POCKET, [t + "\nAnswer:" for t in texts], ["A", "B", "C", "D"])
+    assert {len(a) for a in answers.answers} == {2}  # a letter and the end
+    with torch.no_grad():
+        first = [generator(input_ids=torch.tensor([p])).logits[0, -1].numpy() for p in answers.prompts]
+    letters = [a[0] for a in answers.answers]
+    np.testing.assert_array_equal(objectives.decode(generator, answers), np.array(first)[:, letters].argmax(1))
+
+
+def test_bfloat16_weights_say_nearly_the_same(texts):
+    answers = objectives.Answers(POCKET, texts, NAMES)
+    whole, half = (finetune.lora_generator(POCKET, 4, 0, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    kinds = {(p.requires_grad, p.dtype) for p in half.parameters()}
+    assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+    exact, rough = (objectives.score(g, answers) for g in (whole, half))
+    assert 0 < np.abs(exact - rough).max() < 0.1
+    recipe = Recipe(steps=3, batch=8, bf16=True)
+    losses = finetune.fit_answers(half, answers, np.arange(8), np.arange(8) % 5, recipe, 0)
+    plain = finetune.fit_answers(whole, answers, np.arange(8), np.arange(8) % 5, Recipe(steps=3, batch=8), 0)
+    np.testing.assert_allclose(losses, plain, rtol=0.02)
+    with pytest.raises(InputError, match="dtype='float8'; use one of float32, bfloat16"):
+        finetune.lora_generator(POCKET, 4, 0, dtype="float8")
+
+
+def test_prompts_that_fit(texts):
+    word = " parcel"  # one token
+    prompts = [word * n for n in (1, 124, 125, 126, 200)]
+    assert objectives.fitting(POCKET, prompts, [" parcel"]).tolist() == [0, 1, 2]
+    objectives.Answers(POCKET, prompts[:3], [" parcel"])
+    with pytest.raises(InputError):
+        objectives.Answers(POCKET, prompts[:4], [" parcel"])
+
+
 def test_training_teaches_the_answers(texts):
     generator, labels = finetune.lora_generator(POCKET, 8, 0), np.arange(10) % 5
     answers = objectives.Answers(POCKET, [t + "\n>" for t in texts[:10]], NAMES)
@@ -153,6 +197,8 @@ def test_without_end_token_candidates_are_still_ranked(deaf, generator):
     expected = [[likelihoods(generator, p, a).mean() for a in answers.answers] for p in answers.prompts]
     np.testing.assert_allclose(got, expected, rtol=1e-4)
     assert set(objectives.decode(generator, answers)) <= {0, 1, 2}
+    with pytest.raises(InputError, match="beams=3: give 1, or more for a model whose tokenizer has an end token"):
+        objectives.decode(generator, answers, beams=3)
 
 
 def test_a_prompt_does_not_end_before_its_answer(tmp_path):
