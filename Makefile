@@ -9,10 +9,16 @@ SEED ?=
 SEEDS ?=
 OUT ?=
 PARAMS ?=
+ADAPTER ?=
 SET ?=
+WORKERS ?=
+RESUME ?=
+REPOSITORY ?=
+PAGES ?=
+CHROMIUM ?=
 TORCH_INDEX ?=
 
-VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS SET TORCH_INDEX
+VARIABLES := PYTHON PROFILE NOTEBOOKS DATA MODEL BUDGET SEED SEEDS OUT PARAMS ADAPTER SET WORKERS RESUME REPOSITORY PAGES CHROMIUM TORCH_INDEX
 UNKNOWN := $(filter-out $(VARIABLES) SHELL,$(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v))))
 ifneq ($(UNKNOWN),)
 $(error unknown variable $(UNKNOWN); the variables are: $(VARIABLES))
@@ -27,15 +33,19 @@ PY := .venv/bin/python
 PIP_EXTRA = $${TORCH_INDEX:+"--extra-index-url=$$TORCH_INDEX"}
 MINILM := $(if $(filter minilm,$(MODEL)),minilm)
 
-.PHONY: help setup minilm report test lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills planner processes clean
+.PHONY: help setup minilm report test site check-pages lab data pocket study study-summary challenger feature-map notebooks claims student bench-game bench-gates gate-trials llf-trials bench-lora bench-pool ledger-kills adapt adapt-kills predict planner processes clean
 
 help:
 	@echo 'make report     execute the lessons, write reports/PROFILE/index.html'
 	@echo 'make test       library tests, committed notebooks compared, every lesson in profile smoke'
+	@echo 'make site       lessons, lab books, claims and reference as one site: reports/site/index.html'
+	@echo 'make check-pages  every page of the site and the reports in a real browser; needs a Chromium'
 	@echo 'make lab        open the notebooks in JupyterLab'
+	@echo 'make adapt      spend BUDGET labels of DATA on MODEL and keep the adapter in OUT; goes on where it stopped'
+	@echo 'make predict    answers with confidence: make predict ADAPTER=folder DATA=texts.csv OUT=answers.csv'
 	@echo 'make data       fetch a known data set: make data SET=banking77'
 	@echo 'make pocket     train the embedded language model anew'
-	@echo 'make study      run the studies behind the lessons: labels on frozen features, then with LoRA'
+	@echo 'make study      run the studies behind the lessons: labels on frozen features, with LoRA, on a stream'
 	@echo 'make study-summary  their tables, from what is recorded'
 	@echo 'make challenger the ablation of the challenger in training'
 	@echo 'make feature-map how linear each set is in the features of each model, for lesson 06; needs banking77, medmcqa_dev'
@@ -49,6 +59,7 @@ help:
 	@echo 'make bench-lora the fine-tuning loop beside Trainer and SFTTrainer, which are installed into .venv-trl'
 	@echo 'make bench-pool choosing labels beside scikit-activeml and small-text, which are installed into .venv-pool'
 	@echo 'make ledger-kills  eight processes buy from one ledger, a hundred times one of them is killed'
+	@echo 'make adapt-kills   make adapt, ten times killed and started again'
 	@echo 'make planner    planned memory beside the measured peak of training steps, for lesson 10'
 	@echo 'make processes  one fine-tuning by one process and by two, for lesson 10'
 	@echo 'make setup      create .venv (report, test and the others do it themselves)'
@@ -59,8 +70,13 @@ help:
 	@echo 'DATA= MODEL= BUDGET=     a set, file or folder; a model or folder; number of labels'
 	@echo 'SEED= SEEDS=             first seed; number of seeds'
 	@echo 'PARAMS="beta=0.1"        further parameters of the lessons'
-	@echo 'OUT=folder               where the report goes (default: reports/PROFILE)'
+	@echo 'OUT=folder               where the report goes (default: reports/PROFILE), or the site (reports/site)'
+	@echo 'WORKERS=2                lessons that run at once (default: 1), each with its share of the cores'
+	@echo 'RESUME=1                 keep the lessons of OUT that passed with the same parameters, commit and contents'
 	@echo 'SET=banking77            for make data'
+	@echo 'REPOSITORY=https://github.com/OWNER/NAME  what the launch links of the site open (default: as in CITATION.cff)'
+	@echo 'PAGES="folder folder"    what make check-pages looks at (default: reports)'
+	@echo 'CHROMIUM=program         the browser of make check-pages (default: the first one found)'
 	@echo 'TORCH_INDEX=URL          extra package index, such as the one of the CPU-only builds of torch'
 	@echo 'PYTHON=python3.12        the Python to create .venv with'
 
@@ -103,6 +119,8 @@ report: setup $(MINILM)
 	[ -z "$$SEED" ] || set -- "$$@" --seed="$$SEED"; \
 	[ -z "$$SEEDS" ] || set -- "$$@" --seeds="$$SEEDS"; \
 	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	[ -z "$$WORKERS" ] || set -- "$$@" --workers="$$WORKERS"; \
+	[ -z "$$RESUME" ] || set -- "$$@" --resume="$$RESUME"; \
 	exec $(PY) -m stackelberg_lib.report.runner "$$@"
 
 # Each part runs whatever became of the one before; their last lines are repeated at the end. The last lessons take
@@ -118,8 +136,22 @@ test: setup minilm
 	part 'library' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 tests; \
 	part 'notebooks compared' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 $$(ls -r notebooks/*.ipynb); \
-	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --out "$$tmp/report"; \
+	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --workers 2 --out "$$tmp/report"; \
 	echo '== summary'; echo "$$summary" | tr '|' '\n'; exit $$bad
+
+site: setup
+	@set --; \
+	[ -z "$$OUT" ] || set -- --out="$$OUT"; \
+	[ -z "$$REPOSITORY" ] || set -- "$$@" --repository="$$REPOSITORY"; \
+	exec $(PY) -m stackelberg_lib.report.site "$$@"
+
+# The checker is shown a page with each defect before it is believed.
+check-pages: setup
+	@sum=$$(cat requirements-browser.txt .venv/stamp | cksum); stamp=.venv/stamp-browser; \
+	if [ "$$(cat $$stamp 2>/dev/null)" != "$$sum" ]; then \
+	  $(PY) -m pip install --no-deps -r requirements-browser.txt && echo "$$sum" > $$stamp || exit 1; \
+	fi; \
+	$(PY) -m pytest tests/report/test_browser.py && exec $(PY) -m stackelberg_lib.report.check_pages $${PAGES:-reports}
 
 lab: setup
 	$(PY) -m jupyter lab notebooks
@@ -130,15 +162,33 @@ data: setup
 pocket: setup
 	$(PY) -m stackelberg_lib.lm.pocket
 
+adapt: setup $(MINILM)
+	@set --; \
+	[ -z "$$DATA" ] || set -- "$$@" --data="$$DATA"; \
+	[ -z "$$MODEL" ] || set -- "$$@" --model="$$MODEL"; \
+	[ -z "$$BUDGET" ] || set -- "$$@" --budget="$$BUDGET"; \
+	[ -z "$$SEED" ] || set -- "$$@" --seed="$$SEED"; \
+	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	exec $(PY) -m stackelberg_lib.report.adaptation "$$@"
+
+predict: setup $(MINILM)
+	@set -- --adapter="$$ADAPTER" --data="$$DATA"; \
+	[ -z "$$MODEL" ] || set -- "$$@" --model="$$MODEL"; \
+	[ -z "$$OUT" ] || set -- "$$@" --out="$$OUT"; \
+	exec $(PY) -m stackelberg_lib.report.predictions "$$@"
+
+# The stream is PocketDesk's: a study of one other set leaves it out.
 study: setup minilm
 	@set --; \
-	[ -z "$$DATA" ] || set -- "$$@" --data "$$DATA"; \
 	[ -z "$$MODEL" ] || set -- "$$@" --model "$$MODEL"; \
 	[ -z "$$SEEDS" ] || set -- "$$@" --seeds "$$SEEDS"; \
+	[ -n "$$DATA" ] || $(PY) -m stackelberg_lib.report.stream_study "$$@" || exit; \
+	[ -z "$$DATA" ] || set -- "$$@" --data "$$DATA"; \
 	$(PY) -m stackelberg_lib.report.pool_study "$$@" && exec $(PY) -m stackelberg_lib.report.study "$$@"
 
 study-summary: setup
-	@exec $(PY) -m stackelberg_lib.report.pool_summary
+	@$(PY) -m stackelberg_lib.report.stream_study --summary && $(PY) -m stackelberg_lib.report.study --summary && \
+	exec $(PY) -m stackelberg_lib.report.pool_summary
 
 challenger: setup
 	@exec $(PY) benchmarks/challenger.py
@@ -197,6 +247,9 @@ bench-pool: setup
 
 ledger-kills: setup
 	@exec $(PY) benchmarks/ledger_kills.py
+
+adapt-kills: setup
+	@OMP_NUM_THREADS=1 exec $(PY) benchmarks/adapt_kills.py
 
 planner: setup minilm
 	@exec $(PY) benchmarks/planner.py

@@ -24,7 +24,7 @@ esac
 @pytest.fixture
 def make(tmp_path):
     """A function that runs make in a copy of the repository's outside, without any real Python."""
-    for name in ("Makefile", "requirements-minilm.txt"):
+    for name in ("Makefile", "requirements-minilm.txt", "requirements-browser.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "benchmarks").mkdir()
     for file in (ROOT / "benchmarks").glob("*-requirements.txt"):
@@ -130,6 +130,26 @@ def test_peers_get_an_environment_of_their_own(make, calls, tmp_path, target, pi
     assert calls() == install
 
 
+def test_the_page_checker_is_installed_once_and_tested_first(make, calls, tmp_path):
+    done = make("check-pages", "PAGES=a b")
+    assert done.returncode == 0 and done.stdout.splitlines() == [
+        "[-m]", "[pytest]", "[tests/report/test_browser.py]",
+        "[-m]", "[stackelberg_lib.report.check_pages]", "[a]", "[b]"]
+    assert calls() == EVERYTHING + ["-m pip install --no-deps -r requirements-browser.txt"]
+    assert make("check-pages").stdout.splitlines()[-1] == "[reports]"
+    assert calls() == []
+    (tmp_path / "fake").write_text(FAKE.replace("*) for", '"-m pytest") exit 1 ;;\n  *) for'))
+    shutil.rmtree(tmp_path / ".venv")
+    done = make("check-pages")
+    assert done.returncode != 0 and "check_pages" not in done.stdout
+
+
+def test_values_reach_the_site_whole(make):
+    assert make("site").stdout.splitlines() == ["[-m]", "[stackelberg_lib.report.site]"]
+    done = make("site", "OUT=a b", "REPOSITORY=https://example.org/x y")
+    assert done.stdout.splitlines()[2:] == ["[--out=a b]", "[--repository=https://example.org/x y]"]
+
+
 def test_no_python(make, tmp_path):
     (tmp_path / "bin").mkdir()
     for tool in ("sh", "cat", "cksum", "pwd"):
@@ -148,11 +168,11 @@ def test_python_without_venv(make, tmp_path):
 
 def test_values_reach_the_runner_whole(make):
     done = make("report", "PROFILE=smoke", "DATA=my $$data/it's \"so\".csv", "NOTEBOOKS=04 09", "OUT=a b",
-                "BUDGET=-3", "PARAMS=beta=0.1 name='x y'", "SEED=1", "SEEDS=2", "MODEL=m n")
+                "BUDGET=-3", "PARAMS=beta=0.1 name='x y'", "SEED=1", "SEEDS=2", "MODEL=m n", "WORKERS=2", "RESUME=1")
     assert done.stdout.splitlines() == [
         "[-m]", "[stackelberg_lib.report.runner]", "[--profile=smoke]", "[--params=beta=0.1 name='x y']",
         "[--notebooks=04 09]", "[--data=my $data/it's \"so\".csv]", "[--model=m n]", "[--budget=-3]", "[--seed=1]",
-        "[--seeds=2]", "[--out=a b]"]
+        "[--seeds=2]", "[--out=a b]", "[--workers=2]", "[--resume=1]"]
 
 
 def test_unknown_variable(make):

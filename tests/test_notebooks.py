@@ -17,6 +17,8 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-
 MOST_LINES, MOST_BYTES = 25, 3_000_000
 UNCOMPARED = ("NBVAL_IGNORE_OUTPUT", "NBVAL_SKIP", "nbval-ignore-output", "nbval-skip")
 SHOWING = {"print", "display", "show"}
+# a line that ends in a truth value, alone or after its name, with brackets around it
+BOOLEAN = re.compile(r"(?:^|[\s:=(\[{,])(?:np\.)?(?:True|False)_?[\s)\]},]*$")
 MACHINE_PATH = re.compile(r"(?<![\w.~:/])/(?:root|home|work|Users|tmp|mnt|opt|var)/|\b[A-Z]:\\\w")
 
 
@@ -90,10 +92,10 @@ def check_not_stripped(nb, path):
     return complaints
 
 
-def check_no_lone_booleans(nb, path):
+def check_no_booleans(nb, path):
     """A claim ends in an assertion; a printed True or False is compared with whatever was committed."""
-    return [f"cell {i}: a lone {line.strip()}" for i, o in outputs(nb) for text in texts(o)
-            for line in text.splitlines() if line.strip().removeprefix("np.").rstrip("_") in ("True", "False")]
+    return [f"cell {i}: {line.strip()}" for i, o in outputs(nb) for text in texts(o)
+            for line in text.splitlines() if BOOLEAN.search(line)]
 
 
 def check_kernel(nb, path):
@@ -220,9 +222,12 @@ BAD = [
     (check_not_stripped, strip),
     (check_not_stripped, change(2, outputs=[])),
     (check_not_stripped, change(4, source="import matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()")),
-    (check_no_lone_booleans, change(2, outputs=[stream("0.5\nFalse\n")])),
-    (check_no_lone_booleans, change(2, outputs=[stream("True\n")])),
-    (check_no_lone_booleans, change(2, outputs=[result("np.True_")])),
+    (check_no_booleans, change(2, outputs=[stream("0.5\nFalse\n")])),
+    (check_no_booleans, change(2, outputs=[stream("True\n")])),
+    (check_no_booleans, change(2, outputs=[result("np.True_")])),
+    (check_no_booleans, change(2, outputs=[stream("the bound holds: False\n")])),
+    (check_no_booleans, change(2, outputs=[result("(0.5, False)")])),
+    (check_no_booleans, change(2, outputs=[result("array([ True, False])")])),
     (check_kernel, lambda nb: nb.metadata.kernelspec.update(name="my-env")),
     (check_kernel, lambda nb: nb.metadata.clear()),
     (check_size, change(4, source="#" * MOST_BYTES)),

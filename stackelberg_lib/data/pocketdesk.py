@@ -24,6 +24,7 @@ INTENTS = (
     ("vaccine", "proof"), ("referral", "proof"),
 )
 LABELS = tuple(f"{thing}_{issue}" for thing, issue in INTENTS)
+LATE = tuple(range(3, len(INTENTS), 4))  # every fourth intent: those that appear half way through a stream
 
 
 def prior() -> np.ndarray:
@@ -86,9 +87,15 @@ def bayes_predict(nouns: list[str], clauses: list[str]) -> np.ndarray:
     return posterior(nouns, clauses).argmax(1)
 
 
-def draw(n: int, rng: np.random.Generator) -> tuple[list[str], np.ndarray, list[str], list[str]]:
-    """Draw n messages: texts, intent indices (n,), and the noun and clause of each (for `posterior`)."""
-    y = rng.choice(len(INTENTS), size=n, p=prior())
+def draw(n: int, rng: np.random.Generator,
+         absent: tuple[int, ...] = ()) -> tuple[list[str], np.ndarray, list[str], list[str]]:
+    """Draw n messages: texts, intent indices (n,), and the noun and clause of each (for `posterior`).
+
+    absent: intents that nobody writes about; the others keep their frequencies to each other.
+    """
+    p = prior()
+    p[list(absent)] = 0
+    y = rng.choice(len(INTENTS), size=n, p=p / p.sum())
     rows = [world.message(rng, *INTENTS[k]) for k in y]
     texts, nouns, clauses = (list(column) for column in zip(*rows, strict=True))
     return texts, y, nouns, clauses

@@ -115,8 +115,20 @@ def check_budget(budget: object, pool: int) -> int:
     return int(value)
 
 
+def texts(data: str, seed: int = 0) -> list[str]:
+    """The texts of one file, labels not needed; of a set or a folder with a test part, the texts of that part."""
+    if data == "pocketdesk" or data in KNOWN or Path(data).expanduser().is_dir():
+        return load(data, seed).test_texts
+    return [_text(record, where) for record, where in _records(find(data))]
+
+
 def _read(path: Path) -> list[tuple[str, str, str]]:
     """Rows (text, label, where) of a JSONL or CSV file, each checked."""
+    return [_row(record, where) for record, where in _records(path)]
+
+
+def _records(path: Path) -> list[tuple[dict, str]]:
+    """Records of a JSONL or CSV file, and where each stands."""
     raw = path.read_bytes()
     try:
         content = raw.decode("utf-8-sig")
@@ -125,10 +137,9 @@ def _read(path: Path) -> list[tuple[str, str, str]]:
         raise InputError(f"{path.name}, line {line}: byte {raw[error.start]:#04x} is not UTF-8; "
                          "save the file as UTF-8") from None
     records = _csv(path, content) if path.suffix == ".csv" else _jsonl(path, content)
-    rows = [_row(record, f"{path.name}, line {line}") for line, record in records]
-    if not rows:
+    if not records:
         raise InputError(f"{path.name} is empty; it needs rows with text and label")
-    return rows
+    return [(record, f"{path.name}, line {line}") for line, record in records]
 
 
 def _csv(path: Path, content: str) -> list[tuple[int, dict]]:
@@ -153,18 +164,27 @@ def _jsonl(path: Path, content: str) -> list[tuple[int, dict]]:
 
 
 def _row(record: dict, where: str) -> tuple[str, str, str]:
-    text, label = record.get("text"), record.get("label")
-    if text is None and "question" in record:
-        options, label = record.get("options"), record.get("answer")
+    label = record.get("answer") if _asks(record) else record.get("label")
+    text = _text(record, where)
+    if label is None or isinstance(label, (list, dict, float)) or not str(label).strip():
+        raise InputError(f"{where}: no usable `label` ({label!r}); give a name or a whole number")
+    return text, str(label).strip(), where
+
+
+def _asks(record: dict) -> bool:
+    return record.get("text") is None and "question" in record
+
+
+def _text(record: dict, where: str) -> str:
+    text = record.get("text")
+    if _asks(record):
+        options = record.get("options")
         if not isinstance(options, list) or len(options) < 2:
             raise InputError(f"{where}: a question needs `options`, a list of two or more")
         text = f"{record['question']} " + " ".join(f"({chr(65 + i)}) {o}" for i, o in enumerate(options))
     if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{where}: no `text`; every row needs a text and a label "
-                         f"(columns: {', '.join(map(str, record))})")
-    if label is None or isinstance(label, (list, dict, float)) or not str(label).strip():
-        raise InputError(f"{where}: no usable `label` ({label!r}); give a name or a whole number")
-    return text, str(label).strip(), where
+        raise InputError(f"{where}: no `text`; every row needs one (columns: {', '.join(map(str, record))})")
+    return text
 
 
 def _split(rows: list, seed: int) -> tuple[list, list]:

@@ -128,11 +128,15 @@ def fit_answers(generator: nn.Module, answers: objectives.Answers, rows: np.ndar
 def predict(classifier: Classifier, tokens: Tokens, size: int = 64) -> np.ndarray:
     """Class probabilities (N, C) of all texts, in the order of the texts."""
     out = np.empty((len(tokens.ids), classifier.head.out_features), dtype=np.float32)
-    classifier.eval()
-    with torch.inference_mode():
-        for rows in tokens.by_length(size):
-            out[rows] = classifier(*tokens.batch(rows)).softmax(1).cpu().numpy()
+    for rows in tokens.by_length(size):
+        out[rows] = answer(classifier, tokens, rows)
     return out
+
+
+def answer(classifier: Classifier, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
+    """Class probabilities (len(rows), C) of a few texts, in one batch."""
+    with torch.inference_mode():
+        return classifier.eval()(*tokens.batch(rows)).softmax(1).cpu().numpy()
 
 
 def save_adapter(classifier: Classifier, folder: Path, label_names: tuple[str, ...]) -> None:

@@ -195,3 +195,18 @@ def _log_labels(ax, labels: np.ndarray) -> None:
 def _legend(fig, axes) -> None:
     known = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(known.values(), known.keys(), loc="outside right upper", fontsize=8.5)
+
+
+def pool_map(axes, features: np.ndarray, picks: dict[str, np.ndarray], titles: dict[str, str]) -> np.ndarray:
+    """The pool in its first two principal components with the rows that each arm bought; returns the points (N, 2)."""
+    centred = features - features.mean(0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    points = centred @ directions[:2].T
+    for ax, (name, rows) in zip(axes, picks.items(), strict=True):
+        ax.scatter(*points.T, s=4, color="#c9c9c9", linewidth=0, label="pool")
+        ax.scatter(*points[rows].T, s=22, color=style.ARMS[name]["color"], marker=style.ARMS[name]["marker"],
+                   edgecolor="white", linewidth=0.4, label="bought")
+        ax.set(xlabel="first principal component", title=titles[name], xticks=[], yticks=[])
+        ax.legend(loc="upper right", fontsize=8, markerscale=1.2)
+    axes[0].set_ylabel("second principal component")
+    return points

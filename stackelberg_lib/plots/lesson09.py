@@ -1,4 +1,4 @@
-"""Figures of lesson 09: learning curves, what was bought, and the pool as a map."""
+"""Figures of lesson 09: learning curves, what was bought, calibration, and the stream."""
 
 from __future__ import annotations
 
@@ -45,25 +45,43 @@ def purchases(ax, counts: dict[str, np.ndarray], pool: np.ndarray, title: str) -
     ax.legend(fontsize=9)
 
 
-def pool_map(axes, features: np.ndarray, picks: dict[str, np.ndarray], titles: dict[str, str]) -> np.ndarray:
-    """The pool in its first two principal components with the rows that each arm bought; returns the points (N, 2)."""
-    centred = features - features.mean(0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    points = centred @ directions[:2].T
-    for ax, (name, rows) in zip(axes, picks.items(), strict=True):
-        ax.scatter(*points.T, s=4, color="#c9c9c9", linewidth=0, label="pool")
-        ax.scatter(*points[rows].T, s=22, color=style.ARMS[name]["color"], marker=style.ARMS[name]["marker"],
-                   edgecolor="white", linewidth=0.4, label="bought")
-        ax.set(xlabel="first principal component", title=titles[name], xticks=[], yticks=[])
-        ax.legend(loc="upper right", fontsize=8, markerscale=1.2)
-    axes[0].set_ylabel("second principal component")
-    return points
+def reliability(ax, probabilities: np.ndarray, labels: np.ndarray, title: str, bins: int = 10) -> None:
+    """Share of right answers against confidence, a bar a bin as wide as it is; probabilities (n, C), labels (n,)."""
+    confidence, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    ax.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1.2, label="calibrated")
+    for b in np.unique(which):
+        inside = which == b
+        ax.bar((b + 0.5) / bins, right[inside].mean(), width=0.9 / bins, color="#c2185b", alpha=0.75)
+        ax.text((b + 0.5) / bins, 0.02, str(inside.sum()), ha="center", fontsize=8, color="black")
+    ax.set(xlabel="confidence (numbers: texts in the bin)", title=title, xlim=(0, 1), ylim=(0, 1.03))
+    ax.legend(loc="upper left", fontsize=9)
 
 
-def loss(ax, losses: dict[str, list[float]], window: int, title: str) -> None:
-    """Training loss against optimiser step, running mean over `window` steps, one line per arm."""
-    for name, values in losses.items():
-        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-        ax.plot(np.arange(window, len(values) + 1), smooth, **style.arm(name, marker=None))
-    ax.set(xlabel="optimiser step", ylabel=f"cross-entropy in nats (mean of {window} steps)", title=title)
-    ax.legend(fontsize=9)
+def regrets(ax, found: dict[str, np.ndarray], title: str) -> None:
+    """Regret against rounds, mean and range over seeds; found: gate -> (seeds, 3, T), see `stream_study.regrets`."""
+    for name, r in found.items():
+        total, rounds = r[:, 0], np.arange(1, r.shape[2] + 1)
+        style.band(ax, rounds, total.mean(0), total.min(0), total.max(0), name, marker=None)
+    ax.axhline(0, **style.arm("all"))
+    ax.set(xlabel="round", title=title)
+    ax.legend(fontsize=9, loc="upper left")
+
+
+def spending(ax, bought: dict[str, np.ndarray], budget: int, title: str) -> None:
+    """Labels bought so far against rounds, mean over seeds; bought: gate -> (seeds, T)."""
+    for name, marks in bought.items():
+        ax.plot(np.arange(1, marks.shape[1] + 1), np.cumsum(marks, axis=1).mean(0), **style.arm(name, marker=None))
+    ax.axhline(budget, **style.arm("bound", label="the budget"))
+    ax.set(xlabel="round", ylabel="labels bought", title=title)
+    ax.legend(fontsize=9, loc="lower right")
+
+
+def certified(ax, regret: np.ndarray, certificate: np.ndarray, title: str) -> None:
+    """Regret and certificate (T,), both summed over rounds, in shares of right answers."""
+    rounds = np.arange(1, len(regret) + 1)
+    ax.plot(rounds, regret, **style.arm("all", label="regret, frozen features, all labels"))
+    ax.plot(rounds, certificate, **style.arm("certificate"))
+    ax.plot(rounds, rounds, **style.arm("bound", label="one a round, the most there is"))
+    ax.set(xlabel="round", ylabel="sum so far", title=title)
+    ax.legend(fontsize=9, loc="upper left")

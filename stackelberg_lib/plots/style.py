@@ -31,8 +31,10 @@ ARMS = {
 
 
 def use() -> None:
-    """Set matplotlib's defaults for a lesson: size, fonts, light grid, no top and right frame."""
+    """Set matplotlib's defaults for a lesson: size, fonts, light grid, no top and right frame, titles read out."""
     import matplotlib.pyplot as plt
+
+    from stackelberg_lib.plots import alternative
 
     plt.rcParams.update({
         "figure.figsize": (7.2, 4.2), "figure.dpi": 110, "savefig.bbox": "tight", "font.size": 10.5,
@@ -40,6 +42,7 @@ def use() -> None:
         "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.8,
         "lines.markersize": 5, "figure.constrained_layout.use": True,
     })
+    alternative.install()
 
 
 def arm(name: str, **change) -> dict:

@@ -14,13 +14,12 @@ from stackelberg_lib.pool.latency import mass, point
 from stackelberg_lib.pool.uncertainty import entropy, first, least_confidence, margin, random
 from stackelberg_lib.pool.view import LAMBDA, UNLABELLED, Pool, blocks
 
-__all__ = ["DEFAULT", "LAMBDA", "RULES", "STRATEGIES", "UNLABELLED", "propose"]
+__all__ = ["DEFAULT", "LAMBDA", "RULES", "UNLABELLED", "propose"]
 
 RULES = {rule.__name__: rule for rule in (
     mass, margin, random, kernel_mass, point, coverage, facility_location, stratified, first, entropy,
     least_confidence, k_center, badge, bait, typiclust, probcover, kmeans_margin)}
 DEFAULT = "coverage"  # frozen on banking77 and PocketDesk, before any other set was looked at (docs/llf-lab-book.md)
-STRATEGIES = ("mass", "margin", "random")  # the arms of the fine-tuning study
 SINGLE = 2**26  # pools of more numbers than this (half a gigabyte) are held in float32
 
 

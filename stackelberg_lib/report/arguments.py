@@ -3,6 +3,7 @@
 import argparse
 import ast
 import math
+import os
 import shlex
 import tempfile
 from dataclasses import dataclass
@@ -14,16 +15,29 @@ from stackelberg_lib.report.lessons import Lesson, select
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ("smoke", "lab", "full")
 LEAST = {"seed": 0, "seeds": 1}
+MOST_WORKERS = 64
 MOST = 2**32 - 1  # the largest seed that every library takes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked run: the lessons in order, the parameters handed to each, and the folder to write to."""
+    """A checked run: the lessons in order, the parameters handed to each, and the folder to write to.
+
+    asked: the command, as one types it; workers: lessons that run at once; resume: keep what is finished in the folder.
+    """
 
     lessons: list[Lesson]
     given: list[dict[str, object]]
     out: Path
+    asked: str
+    profile: str
+    workers: int = 1
+    resume: bool = False
+
+    @property
+    def threads(self) -> int:
+        """Threads for each of several lessons at once, so that they do not wait for each other."""
+        return max(1, (os.cpu_count() or 1) // self.workers)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", help="folder for the report; default: reports/PROFILE")
     p.add_argument("--notebooks-dir", default=ROOT / "notebooks", type=Path, help="folder with the notebooks")
     p.add_argument("--params", default="", help='further parameters of the lessons, as in "beta=0.1"')
+    p.add_argument("--workers", default="1", help="lessons that run at once, each with its share of the cores")
+    p.add_argument("--resume", default="0", help="1: keep the lessons that an earlier run into the folder has finished")
     for name, text in {"data": "a known set, a file or a folder", "model": "a known model or a folder",
                        "budget": "number of labels", "seed": "whole number", "seeds": "whole number"}.items():
         p.add_argument(f"--{name}", help=f"parameter of the lessons: {text}")
@@ -55,7 +71,23 @@ def plan(argv: list[str]) -> Plan:
         given.append({name: _value(name, texts[name], default) for name, default in had.items()})
         _check_learning(given[-1], lesson.defaults)
     out = Path(args.out).expanduser() if args.out else ROOT / "reports" / args.profile
-    return Plan(lessons, given, _writable(out))
+    workers = _workers(args.workers)
+    if args.resume not in ("", "0", "1"):
+        raise InputError(f"RESUME={args.resume} is neither 0 nor 1; give 1 to keep the lessons that are finished")
+    return Plan(lessons, given, _writable(out), _asked(args), args.profile, workers, args.resume == "1")
+
+
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_WORKERS):
+        raise InputError(f"WORKERS={text} is out of range; give a whole number from 1 to {MOST_WORKERS}")
+    return int(text)
+
+
+def _asked(args: argparse.Namespace) -> str:
+    """The command line as one for make, with what was left out left out."""
+    told = {name: str(value) for name, value in vars(args).items() if str(value) != str(parser().get_default(name))}
+    return " ".join(["make report", *(f"{name.upper()}={shlex.quote(told[name])}" for name in told
+                                      if name != "notebooks_dir")])
 
 
 def _texts(args: argparse.Namespace) -> dict[str, str]:

@@ -114,13 +114,14 @@ def read_lessons(folder: Path) -> tuple[list[Cell], dict[str, str]]:
             tags = cell.get("metadata", {}).get("tags", [])
             tagged = [tag.removeprefix("claim:") for tag in tags if tag.startswith("claim:")]
             printed = "".join("".join(o["text"]) for o in cell.get("outputs", []) if o.get("name") == "stdout")
-            measured = _measured(printed)
+            measured = measurements(printed)
             if tagged or measured:
                 cells.append(Cell(path.stem, f"{path.stem}, cell {number}", tagged, measured))
     return cells, code
 
 
-def _measured(printed: str) -> dict[str, list[Measurement]]:
+def measurements(printed: str) -> dict[str, list[Measurement]]:
+    """The claims that a text measures, by their ids."""
     found: dict[str, list[Measurement]] = {}
     for match in LINE.finditer(printed):
         name, _, value, low, high = match.groups()
@@ -184,6 +185,12 @@ def _test_exists(node: str, root: Path) -> bool:
                for n in ast.parse(file.read_text(encoding="utf-8")).body)
 
 
+def meets(expected: list, measured: Measurement) -> bool:
+    """Whether the interval leaves the expected range possible: only a range that it misses altogether is ruled out."""
+    least, most = expected
+    return (most is None or measured.low <= most) and (least is None or measured.high >= least)
+
+
 def _wrong_numbers(entry: dict, own: list[Cell]) -> list[str]:
     """The status against the last measurement, and the measurement written down against the one in the lesson."""
     lines = [line for cell in own for line in cell.measured.get(entry["id"], [])]
@@ -193,12 +200,10 @@ def _wrong_numbers(entry: dict, own: list[Cell]) -> list[str]:
     if len(lines) != 1 or entry.get("expected") is None:
         return [f"{len(lines)} measurements in the outputs of its cells; one is needed" if len(lines) != 1
                 else "no expected range"]
-    found, (text, low, high) = [], lines[0]
+    found, text = [], lines[0].text
     if written != text:
         found.append(f"claims.yaml has measured: {written}; the lesson has: {text}")
-    least, most = entry["expected"]
-    # the interval tells what the data leave possible: only a range that it misses altogether is ruled out
-    possible = (most is None or low <= most) and (least is None or high >= least)
+    possible = meets(entry["expected"], lines[0])
     if possible != (status == "consistent"):
         found.append(f"status {status}, but {text} {'meets' if possible else 'misses'} the expected "
                      f"{entry['expected']}")

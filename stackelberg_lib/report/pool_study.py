@@ -13,15 +13,11 @@ in results/pool_<data>_<model>.jsonl; a cell that stands there is not done again
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
-from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +28,7 @@ from stackelberg_lib.errors import InputError
 from stackelberg_lib.pool.oracle import LabelOracle
 from stackelberg_lib.pool.strategies import RULES, propose
 from stackelberg_lib.pool.view import Head, fit_head
-from stackelberg_lib.report.provenance import checkout
+from stackelberg_lib.report import cells as finished
 from stackelberg_lib.report.recorded import RESULTS
 
 ROUNDS = 10
@@ -156,27 +152,7 @@ def path_of(data: str, model: str) -> Path:
 
 def read(data: str, model: str) -> list[dict]:
     """All finished cells of one data set and model; an empty list when there are none."""
-    path = path_of(data, model)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def study(todo: list[Cell], workers: int) -> None:
-    """Do the cells in `workers` processes of one thread each; append each line as it comes, show the time left."""
-    from tqdm import tqdm
-
-    said = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "commit": checkout(),
-            **{name: version(name) for name in ("numpy", "scikit-learn", "torch", "transformers")}}
-    RESULTS.mkdir(exist_ok=True)
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers, which start from nothing
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run, cell) for cell in todo]
-        try:
-            for future in tqdm(as_completed(futures), total=len(futures), unit="cell", smoothing=0.02):
-                line = future.result()
-                with path_of(line["data"], line["model"]).open("a") as out:
-                    out.write(json.dumps({**line, **said}) + "\n")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    return finished.read(path_of(data, model))
 
 
 def present(data: list[str]) -> list[str]:
@@ -204,12 +180,12 @@ def main() -> int:
     a = parser.parse_args()
     try:
         data = present(a.data)
-        done = {Cell(**{key: line[key] for key in Cell._fields}) for name in data for line in read(name, a.model)}
-        todo = [c for c in cells(data, a.model, a.strategies, a.starts, a.seeds) if c not in done]
+        lines = [line for name in data for line in read(name, a.model)]
+        todo = finished.left(list(cells(data, a.model, a.strategies, a.starts, a.seeds)), lines)
         for name in data:
             for model in {a.model, CHOOSER} if "successor" in a.starts else {a.model}:
                 frozen(name, model)  # embedded once, before the workers ask for it
-        study(todo, a.workers)
+        finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

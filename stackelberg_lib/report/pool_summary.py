@@ -19,7 +19,7 @@ import numpy as np
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.pool.strategies import DEFAULT
 from stackelberg_lib.report import pool_study
-from stackelberg_lib.report.study import interval
+from stackelberg_lib.report.cells import interval
 
 OURS = DEFAULT
 SHARES = (0.9, 0.95, 0.99)  # of the accuracy with all labels

@@ -1,7 +1,9 @@
 """Where a report comes from: the state of the checkout, and what the lesson's kernel says of itself."""
 
 import hashlib
+import os
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -34,6 +36,18 @@ def lock_hash(root: Path = ROOT) -> str:
     """The first 16 hexadecimal digits of the sha256 of requirements.lock."""
     lock = root / "requirements.lock"
     return hashlib.sha256(lock.read_bytes()).hexdigest()[:16] if lock.is_file() else "no requirements.lock"
+
+
+def machine() -> dict[str, str]:
+    """The machine that a report is made on: system, processor, cores, memory, Python; nothing that names it."""
+    cpus = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*:\s*(.+)$", cpus.read_text(), re.MULTILINE) if cpus.is_file() else []
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "processor": models[0] if models else platform.processor() or "not known",
+        "Python": platform.python_version(),
+    }
 
 
 def kernel_facts() -> dict[str, str]:

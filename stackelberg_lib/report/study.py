@@ -1,134 +1,244 @@
-"""`make study`: the multi-seed learning curves of lesson 09, run by run, resumable.
+"""`make study`, second part: budgeted LoRA, every arm, seed by seed, resumable; `--summary` prints what was found.
 
-    python -m stackelberg_lib.report.study --data pocketdesk --model pocket --budget 400 --seeds 6
+    python -m stackelberg_lib.report.study --data banking77 --model minilm --seeds 5
 
-Every finished run is one JSON line in results/lora_<data>_<model>.jsonl; a run that stands there is not done again.
+Every seed draws 80 % of the training pool and at most TEST test texts, shared by all arms. An arm buys 10 C labels
+(C classes) with a fine-tuning at 10 C / 16, / 8, / 4, / 2 and at the end. start "own": as lesson 09 does it; the
+ablations change one thing each: "warm" goes on from the last adapter, "adapted" chooses with features embedded again,
+"epochs" trains EPOCHS passes over the labels in hand instead of a fixed number of steps. Each finished cell is one
+JSON line in results/lora_<data>_<model>.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import os
 import sys
-import time
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from stackelberg_lib.errors import InputError
-from stackelberg_lib.pool.strategies import STRATEGIES
+from stackelberg_lib.pool.strategies import DEFAULT
+from stackelberg_lib.report import cells as finished
+from stackelberg_lib.report import pool_summary
 from stackelberg_lib.report.recorded import RESULTS
+
+ARMS = (DEFAULT, "mass", "margin", "typiclust", "random")
+ABLATED = (DEFAULT, "random")  # the arms of the ablations
+STARTS = ("own", "warm", "adapted", "epochs")
+SETS = (("pocketdesk", "pocket"), ("banking77", "minilm"))
+STEPS = {"pocket": 100}        # of each fine-tuning; other models:
+MORE_STEPS = 300
+ROUNDS, PER_CLASS, SHARE, TEST, EPOCHS = 5, 10, 0.8, 1000, 20
+
+
+class Cell(NamedTuple):
+    """One run of the study."""
+
+    data: str
+    model: str
+    start: str
+    strategy: str
+    seed: int
+
+
+@cache
+def whole(data: str, model: str):
+    """The set, the model and the pool's features, once per process."""
+    from stackelberg_lib.data import sets
+    from stackelberg_lib.lm import cache as kept
+    from stackelberg_lib.lm import registry
+
+    found, llm = sets.load(data), registry.resolve(model)
+    return found, llm, kept.embedded(llm, found.train_texts)
+
+
+def task_of(cell: Cell):
+    """The cell's part of the set, tokenised, with its features."""
+    from stackelberg_lib.data.sets import LabelledSet
+    from stackelberg_lib.lm import adapt, features
+
+    found, llm, h = whole(cell.data, cell.model)
+    rng = np.random.default_rng([cell.seed, 17])
+    i = np.sort(rng.permutation(len(h))[:round(SHARE * len(h))])
+    j = np.sort(rng.permutation(len(found.test_texts))[:TEST])
+    part = LabelledSet(found.name, [found.train_texts[k] for k in i], found.train_labels[i],
+                       [found.test_texts[k] for k in j], found.test_labels[j], found.label_names, found.source)
+    return adapt.Task(part, llm, features.Tokens(llm, part.train_texts), features.Tokens(llm, part.test_texts), h[i])
+
+
+def plan_of(cell: Cell, classes: int, pool: int):
+    """What the cell does: its arm and its one change."""
+    from stackelberg_lib.lm import adapt
+    from stackelberg_lib.lm.finetune import Recipe
+
+    recipe = Recipe(steps=STEPS.get(cell.model, MORE_STEPS))
+    labels_at = adapt.schedule(min(PER_CLASS * classes, pool), ROUNDS)
+    return adapt.Plan(cell.strategy, labels_at, cell.seed, recipe, warm=cell.start == "warm",
+                      chooser="adapted" if cell.start == "adapted" else "base",
+                      epochs=EPOCHS if cell.start == "epochs" else None)
+
+
+def run(cell: Cell) -> dict:
+    """Do one cell; returns its line. Strategy "all" learns from every label, in three times the steps."""
+    import dataclasses
+
+    from stackelberg_lib.lm import adapt, confidence, features
+
+    task = task_of(cell)
+    plan = plan_of(cell, len(task.data.label_names), len(task.features))
+    if cell.strategy == "all":
+        done = adapt.adapt_all(task, cell.seed, dataclasses.replace(plan.recipe, steps=3 * plan.recipe.steps))
+    else:
+        done = adapt.simulate(task, plan)
+    C = len(task.data.label_names)
+    counts = np.bincount(task.data.train_labels[done.rows], minlength=C) / len(done.rows)
+    balance = -np.sum(counts * np.log(np.maximum(counts, 1e-300))) / np.log(C)
+    return {**cell._asdict(), "labels": done.labels, "accuracy": [round(a, 4) for a in done.accuracy],
+            "classes": done.classes, "balance": round(float(balance), 4),
+            "ece": round(confidence.ece(done.probabilities, task.data.test_labels), 4),
+            "seconds": [round(s, 2) for s in done.select_seconds],
+            "train_seconds": [round(s, 1) for s in done.train_seconds], "tokens": done.tokens,
+            "steps": [len(loss) for loss in done.loss], "device": str(features.device())}
+
+
+def cells(pairs: list[tuple[str, str]], starts: list[str], seeds: int) -> Iterator[Cell]:
+    """All cells, seed after seed; the ceilings and the ablations come last."""
+    for start in starts:
+        for seed in range(seeds):
+            for data, model in pairs:
+                yield from (Cell(data, model, start, arm, seed) for arm in (ARMS if start == "own" else ABLATED))
+    for seed in range(seeds):
+        yield from (Cell(data, model, "own", "all", seed) for data, model in pairs)
 
 
 def path_of(data: str, model: str) -> Path:
-    """File with the runs of one data set and model; of a path only the last part names it."""
+    """File with the cells of one data set and model; of a path only the last part names it."""
     return RESULTS / f"lora_{Path(data).stem}_{Path(model).name}.jsonl"
 
 
 def read(data: str, model: str) -> list[dict]:
-    """All finished runs of one data set and model; an empty list when there are none."""
-    path = path_of(data, model)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """All finished cells of one data set and model; an empty list when there are none."""
+    return finished.read(path_of(data, model))
 
 
-def curves(runs: list[dict], strategy: str) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (P,) and test accuracy (seeds, P) of one strategy, seeds in rising order."""
-    chosen = sorted((r for r in runs if r["strategy"] == strategy), key=lambda r: r["seed"])
-    if not chosen:
-        raise InputError(f"strategy={strategy!r} has no run in these results; run `make study`")
-    return np.array(chosen[0]["labels"]), np.array([r["accuracy"] for r in chosen])
+def curves(lines: list[dict], start: str = "own") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Arm -> labels (P,) and accuracy (seeds, P), over the seeds that all arms of this start have finished."""
+    labels, found = pool_summary.curves(lines, start)
+    shared = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
+    if not shared:
+        raise InputError(f"no seed of start={start!r} is finished by every arm; run `make study`")
+    return {arm: (labels, np.array([by_seed[s] for s in shared])) for arm, by_seed in found.items()}
 
 
-def interval(samples: np.ndarray, seed: int = 0, draws: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-    """95 % percentile bootstrap interval of the mean over axis 0 of samples (seeds, P)."""
-    rng = np.random.default_rng(seed)
-    means = samples[rng.integers(len(samples), size=(draws, len(samples)))].mean(1)
-    return np.quantile(means, 0.025, axis=0), np.quantile(means, 0.975, axis=0)
+def reach(labels: np.ndarray, ours: np.ndarray, random: np.ndarray, draws: int = 4000) -> tuple[float, float, float]:
+    """Share of the budget at which our mean curve has random's last accuracy, with its 95 % bootstrap interval.
+
+    ours, random (seeds, P) of the same seeds, drawn together. Infinite where the curve never gets there.
+    """
+    def share(rows: np.ndarray) -> float:
+        goal = random[rows, -1].mean() - 1e-12
+        return pool_summary.labels_to(labels, ours[rows].mean(0), goal) / labels[-1]
+
+    n, rng = len(ours), np.random.default_rng(0)
+    drawn = [share(rng.integers(n, size=n)) for _ in range(draws)]
+    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+    return share(np.arange(n)), float(low), float(high)
 
 
-def run(data: str, model: str, budget: int, rounds: int, seeds: int, steps: int) -> Path:
-    """Do every missing run (arm x seed) and append it to the results; returns their file."""
-    from tqdm import tqdm
-
-    from stackelberg_lib.data import sets
-    from stackelberg_lib.lm import adapt, registry
-    from stackelberg_lib.lm.finetune import Recipe
-
-    path, recipe = path_of(data, model), Recipe(steps=steps)
-    labels_at = adapt.schedule(budget, rounds)
-    done = {(r["strategy"], r["seed"]) for r in read(data, model)}
-    cells = [(s, a) for s in range(seeds) for a in (*STRATEGIES, "all") if (a, s) not in done]
-    path.parent.mkdir(exist_ok=True)
-    task = task_seed = None
-    for seed, arm in tqdm(cells, desc=f"{data}, {model}"):
-        if task_seed != seed and (task is None or data == "pocketdesk"):
-            task, task_seed = adapt.prepare(sets.load(data, seed), registry.resolve(model)), seed
-        result = (adapt.adapt_all(task, seed, Recipe(steps=3 * steps)) if arm == "all"
-                  else adapt.adapt(task, arm, labels_at, seed, recipe))
-        line = {"data": data, "model": model, "strategy": arm, "seed": seed, "labels": result.labels,
-                "accuracy": [round(a, 4) for a in result.accuracy], "classes": result.classes,
-                "select_seconds": [round(s, 2) for s in result.select_seconds],
-                "train_seconds": [round(s, 1) for s in result.train_seconds],
-                "steps": 3 * steps if arm == "all" else steps, **_provenance()}
-        with path.open("a") as out:
-            out.write(json.dumps(line) + "\n")
-    return path
+def ablation(lines: list[dict], start: str, arm: str) -> tuple[float, float, float, int]:
+    """What one change does to an arm's area: mean difference to start "own", 95 % interval, seeds that have both."""
+    areas: dict[str, dict[int, float]] = {start: {}, "own": {}}
+    for line in lines:
+        if line["strategy"] == arm and line["start"] in areas:
+            area = pool_summary.area(np.array(line["labels"]), np.array(line["accuracy"]))
+            areas[line["start"]][line["seed"]] = float(area)
+    shared = sorted(areas["own"].keys() & areas[start].keys())
+    if not shared:
+        raise InputError(f"no seed of {arm} is finished with start={start!r} and with 'own'; run `make study`")
+    gaps = np.array([[areas[start][s] - areas["own"][s]] for s in shared])
+    (low,), (high,) = finished.interval(gaps)
+    return float(gaps.mean()), float(low), float(high), len(shared)
 
 
-def _provenance() -> dict:
-    import torch
-
-    asked = subprocess.run(["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"], capture_output=True,
-                           text=True)
-    commit = asked.stdout.strip()
-    return {"date": time.strftime("%Y-%m-%d"), "commit": commit or "unknown", "torch": torch.__version__,
-            "device": "cuda" if torch.cuda.is_available() else "cpu", "threads": torch.get_num_threads()}
-
-
-def main() -> int:
-    """Command line of `make study`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--data", default="pocketdesk")
-    parser.add_argument("--model", default="pocket")
-    parser.add_argument("--budget", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=100)
-    a = parser.parse_args()
-    try:
-        path = run(a.data, a.model, a.budget, a.rounds, a.seeds, a.steps)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for arm in (*STRATEGIES, "all"):
-        labels, accuracy = curves(read(a.data, a.model), arm)
-        print(f"{arm:8s} " + "  ".join(f"{n}: {m:.3f}" for n, m in zip(labels, accuracy.mean(0), strict=True)))
-    print(f"written: {path.name}, {draw(a.data, a.model).name}")
-    return 0
+def summary(pairs: list[tuple[str, str]]) -> dict:
+    """Print the table of every start and pair that has finished cells; returns the same for JSON."""
+    out = {}
+    for data, model in pairs:
+        lines = read(data, model)
+        for start in STARTS:
+            try:
+                rows, found = pool_summary.table(lines, start), curves(lines, start)
+            except InputError as error:
+                print(f"left out: {data}, {model}, {start}: {error}", file=sys.stderr)
+                continue
+            pool_summary.show(f"{data}, {model} with LoRA, start {start}", rows, pool_summary.ceiling(lines))
+            share = reach(*found[DEFAULT], found["random"][1])
+            print(f"{DEFAULT} has random's last accuracy with {share[0]:.0%} of its labels "
+                  f"(95 % interval {share[1]:.0%} to {share[2]:.0%}, {len(found['random'][1])} seeds)")
+            out[f"{data}/{model}/{start}"] = {"reach": [round(s, 4) if np.isfinite(s) else None for s in share], **{
+                r.strategy: {"seeds": r.seeds, "area": round(r.area, 4), "difference": round(r.difference, 4),
+                             "low": round(r.low, 4), "high": round(r.high, 4)} for r in rows}}
+    return out
 
 
 def draw(data: str, model: str) -> Path:
-    """Draw the recorded curves with their intervals beside the results; returns the picture's path."""
+    """Draw the recorded curves of start "own" with their intervals beside the results; returns the picture's path."""
     import matplotlib.pyplot as plt
 
     from stackelberg_lib.data import pocketdesk
     from stackelberg_lib.plots import lesson09, style
 
-    runs = read(data, model)
-    recorded = {arm: curves(runs, arm) for arm in STRATEGIES}
-    intervals = {arm: interval(accuracy) for arm, (_, accuracy) in recorded.items()}
-    _, ceiling = curves(runs, "all")
+    lines = read(data, model)
+    found = curves(lines)
+    first = style.ARMS[max(found, key=lambda arm: found[arm][1].mean())]["label"]
+    title = (f"{data}, {model} with LoRA: {first} has the highest mean curve\n"
+             f"(mean and 95 % interval, {len(found['random'][1])} seeds)")
     style.use()
     fig, ax = plt.subplots()
-    best = pocketdesk.bayes_accuracy() if data == "pocketdesk" else None
-    first = max(recorded, key=lambda arm: recorded[arm][1].mean())
-    title = (f"{data}, {model} with LoRA: {style.ARMS[first]['label']} has the highest mean curve\n"
-             f"(mean and 95 % interval, {len(ceiling)} seeds)")
-    lesson09.learning_curves(ax, recorded, float(ceiling.mean()), best, title, intervals)
-    fig.savefig(path_of(data, model).with_suffix(".png"))
+    lesson09.learning_curves(ax, found, pool_summary.ceiling(lines),
+                             pocketdesk.bayes_accuracy() if data == "pocketdesk" else None, title,
+                             {arm: finished.interval(accuracy) for arm, (_, accuracy) in found.items()})
+    path = path_of(data, model).with_suffix(".png")
+    fig.savefig(path)
     plt.close(fig)
-    return path_of(data, model).with_suffix(".png")
+    return path
+
+
+def main() -> int:
+    """Command line of the second part of `make study`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--data", nargs="+", default=[data for data, _ in SETS])
+    parser.add_argument("--model", help="default: pocket for pocketdesk, minilm for other sets")
+    parser.add_argument("--starts", nargs="+", default=list(STARTS), choices=STARTS)
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--summary", action="store_true", help="print what was found, do nothing")
+    a = parser.parse_args()
+    pairs = [(data, a.model or dict(SETS).get(data, "minilm")) for data in a.data]
+    try:
+        if not a.summary:
+            todo = finished.left(list(cells(pairs, a.starts, a.seeds)), [x for pair in pairs for x in read(*pair)])
+            for pair in {cell[:2] for cell in todo}:
+                whole(*pair)  # embedded once, before the workers ask for it
+            finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what is finished stays, the same command goes on from there", file=sys.stderr)
+        return 130
+    found = summary(pairs)
+    for pair in pairs:
+        if f"{'/'.join(pair)}/own" in found and not a.summary:
+            print(f"written: {draw(*pair).name}")
+    print(json.dumps(found))
+    return 0 if found else 2
 
 
 if __name__ == "__main__":
