@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stackelberg_lib.errors import InputError
 from stackelberg_lib.report.provenance import checkout
 
 
@@ -48,6 +50,18 @@ def do(todo: Sequence[tuple], run: Callable, path_of: Callable, workers: int) ->
                     out.write(json.dumps({**line, **said}) + "\n")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """What `work` returns; 2 for an InputError and 130 for Ctrl-C, each said in one line on stderr."""
+    try:
+        return work()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what is finished stays, the same command goes on from there", file=sys.stderr)
+        return 130
 
 
 def interval(samples: np.ndarray, seed: int = 0, draws: int = 4000) -> tuple[np.ndarray, np.ndarray]:

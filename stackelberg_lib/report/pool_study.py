@@ -110,6 +110,12 @@ def mislabelled(truth: np.ndarray, classes: int, seed: int) -> np.ndarray:
     return np.where(rng.random(len(truth)) < NOISE, wrong, truth)
 
 
+def evenness(labels: np.ndarray, classes: int) -> float:
+    """Entropy of the classes among labels (n,) over its largest value: 1 when all classes have the same number."""
+    share = np.bincount(labels, minlength=classes) / len(labels)
+    return float(-np.sum(share * np.log(np.maximum(share, 1e-300))) / np.log(classes))
+
+
 def run(cell: Cell) -> dict:
     """Do one cell; returns its line. Strategy "all" buys every label at once."""
     whole = frozen(cell.data, cell.model)
@@ -126,11 +132,10 @@ def run(cell: Cell) -> dict:
     if cell.start == "successor":
         bought = bought._replace(heads=[fit_head(features[bought.rows[:n]], sold[bought.rows[:n]], whole.classes)
                                         for n in sizes])
-    counts = np.bincount(truth[bought.rows], minlength=whole.classes) / len(bought.rows)
-    balance = -np.sum(counts * np.log(np.maximum(counts, 1e-300))) / np.log(whole.classes)
     right = [float(np.mean(head(whole.test).argmax(1) == whole.test_labels)) for head in bought.heads]
     return {**cell._asdict(), "labels": sizes.tolist(), "accuracy": [round(a, 4) for a in right],
-            "classes": [len(np.unique(truth[bought.rows[:n]])) for n in sizes], "balance": round(float(balance), 4),
+            "classes": [len(np.unique(truth[bought.rows[:n]])) for n in sizes],
+            "balance": round(evenness(truth[bought.rows], whole.classes), 4),
             "seconds": [round(s, 3) for s in bought.seconds]}
 
 
@@ -177,21 +182,17 @@ def main() -> int:
     parser.add_argument("--starts", nargs="+", default=list(STARTS), choices=STARTS)
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    a = parser.parse_args()
-    try:
-        data = present(a.data)
-        lines = [line for name in data for line in read(name, a.model)]
-        todo = finished.left(list(cells(data, a.model, a.strategies, a.starts, a.seeds)), lines)
-        for name in data:
-            for model in {a.model, CHOOSER} if "successor" in a.starts else {a.model}:
-                frozen(name, model)  # embedded once, before the workers ask for it
-        finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what is finished stays, the same command goes on from there", file=sys.stderr)
-        return 130
+    return finished.exit_code(lambda: _work(parser.parse_args()))
+
+
+def _work(a: argparse.Namespace) -> int:
+    data = present(a.data)
+    lines = [line for name in data for line in read(name, a.model)]
+    todo = finished.left(list(cells(data, a.model, a.strategies, a.starts, a.seeds)), lines)
+    for name in data:
+        for model in {a.model, CHOOSER} if "successor" in a.starts else {a.model}:
+            frozen(name, model)  # embedded once, before the workers ask for it
+    finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
     return 0
 
 

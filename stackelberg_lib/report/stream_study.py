@@ -23,11 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 from stackelberg_lib.errors import InputError
+from stackelberg_lib.lm.stream import GATES as ARMS
+from stackelberg_lib.lm.stream import regret
 from stackelberg_lib.report import cells as finished
 from stackelberg_lib.report.recorded import RESULTS
 
 STARTS = ("same", "late")
-ARMS = ("llf", "margin", "random", "first", "all")
 ROUNDS, PAST, BUDGET, EVERY, STEPS = 1500, 1000, 150, 25, 30
 
 
@@ -100,10 +101,8 @@ def regrets(lines: list[dict], start: str) -> dict[str, np.ndarray]:
 
 
 def _regret(line: dict, best: dict) -> np.ndarray:
-    from stackelberg_lib.lm import stream
-
     n = line["rounds"]
-    return stream.regret(_marks(line["wrong"], n), _marks(best["wrong"], n), _marks(line["bought"], n))
+    return regret(_marks(line["wrong"], n), _marks(best["wrong"], n), _marks(line["bought"], n))
 
 
 def _marks(rounds: list[int], n: int) -> np.ndarray:
@@ -137,17 +136,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--summary", action="store_true", help="print what was found, do nothing")
-    a = parser.parse_args()
+    return finished.exit_code(lambda: _work(parser.parse_args()))
+
+
+def _work(a: argparse.Namespace) -> int:
     wanted = [Cell(a.model, start, arm, seed) for seed in range(a.seeds) for start in STARTS for arm in ARMS]
-    try:
-        if not a.summary:
-            finished.do(finished.left(wanted, read(a.model)), run, lambda line: path_of(line["model"]), a.workers)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what is finished stays, the same command goes on from there", file=sys.stderr)
-        return 130
+    if not a.summary:
+        finished.do(finished.left(wanted, read(a.model)), run, lambda line: path_of(line["model"]), a.workers)
     found = summary(a.model)
     print(json.dumps(found))
     return 0 if found else 2

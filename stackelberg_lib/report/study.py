@@ -18,7 +18,6 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from stackelberg_lib.errors import InputError
 from stackelberg_lib.pool.strategies import DEFAULT
 from stackelberg_lib.report import cells as finished
 from stackelberg_lib.report import pool_summary
+from stackelberg_lib.report.pool_study import Cell, evenness
 from stackelberg_lib.report.recorded import RESULTS
 
 ARMS = (DEFAULT, "mass", "margin", "typiclust", "random")
@@ -35,16 +35,6 @@ SETS = (("pocketdesk", "pocket"), ("banking77", "minilm"))
 STEPS = {"pocket": 100}        # of each fine-tuning; other models:
 MORE_STEPS = 300
 ROUNDS, PER_CLASS, SHARE, TEST, EPOCHS = 5, 10, 0.8, 1000, 20
-
-
-class Cell(NamedTuple):
-    """One run of the study."""
-
-    data: str
-    model: str
-    start: str
-    strategy: str
-    seed: int
 
 
 @cache
@@ -96,11 +86,9 @@ def run(cell: Cell) -> dict:
         done = adapt.adapt_all(task, cell.seed, dataclasses.replace(plan.recipe, steps=3 * plan.recipe.steps))
     else:
         done = adapt.simulate(task, plan)
-    C = len(task.data.label_names)
-    counts = np.bincount(task.data.train_labels[done.rows], minlength=C) / len(done.rows)
-    balance = -np.sum(counts * np.log(np.maximum(counts, 1e-300))) / np.log(C)
+    balance = evenness(task.data.train_labels[done.rows], len(task.data.label_names))
     return {**cell._asdict(), "labels": done.labels, "accuracy": [round(a, 4) for a in done.accuracy],
-            "classes": done.classes, "balance": round(float(balance), 4),
+            "classes": done.classes, "balance": round(balance, 4),
             "ece": round(confidence.ece(done.probabilities, task.data.test_labels), 4),
             "seconds": [round(s, 2) for s in done.select_seconds],
             "train_seconds": [round(s, 1) for s in done.train_seconds], "tokens": done.tokens,
@@ -219,20 +207,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--summary", action="store_true", help="print what was found, do nothing")
-    a = parser.parse_args()
+    return finished.exit_code(lambda: _work(parser.parse_args()))
+
+
+def _work(a: argparse.Namespace) -> int:
     pairs = [(data, a.model or dict(SETS).get(data, "minilm")) for data in a.data]
-    try:
-        if not a.summary:
-            todo = finished.left(list(cells(pairs, a.starts, a.seeds)), [x for pair in pairs for x in read(*pair)])
-            for pair in {cell[:2] for cell in todo}:
-                whole(*pair)  # embedded once, before the workers ask for it
-            finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; what is finished stays, the same command goes on from there", file=sys.stderr)
-        return 130
+    if not a.summary:
+        todo = finished.left(list(cells(pairs, a.starts, a.seeds)), [x for pair in pairs for x in read(*pair)])
+        for pair in {cell[:2] for cell in todo}:
+            whole(*pair)  # embedded once, before the workers ask for it
+        finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
     found = summary(pairs)
     for pair in pairs:
         if f"{'/'.join(pair)}/own" in found and not a.summary:
