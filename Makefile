@@ -133,7 +133,7 @@ test: setup minilm
 	  [ "$$(cat "$$tmp/status")" = 0 ] || bad=1; \
 	  summary="$$summary$$name: $$(tail -n 1 "$$tmp/log")|"; \
 	}; \
-	part 'library' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 tests; \
+	part 'library' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal tests; \
 	part 'notebooks compared' env OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -p no:cacheprovider \
 	  --nbval --nbval-current-env --nbval-cell-timeout 300 $$(ls -r notebooks/*.ipynb); \
 	part 'notebooks, smoke' $(PY) -m stackelberg_lib.report.runner --profile smoke --workers 2 --out "$$tmp/report"; \
@@ -196,9 +196,11 @@ challenger: setup
 feature-map: setup minilm
 	@exec $(PY) -m stackelberg_lib.report.linearity
 
+# On a busy machine what one cell prints arrives in pieces; they are joined, so that the files do not depend on that.
 notebooks: setup minilm
 	$(PY) -m jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.timeout=600 notebooks/*.ipynb
+	$(PY) -m jupyter nbconvert --to notebook --coalesce-streams --inplace notebooks/*.ipynb
 
 claims: setup
 	@exec $(PY) -m stackelberg_lib.report.claims
