@@ -1,8 +1,8 @@
-"""The lessons, the reference, the lab books and the claims as a static book.
+"""The lessons, the reference and the lab books as a static book.
 
     python -m stackelberg_lib.report.site --out reports/site --repository https://github.com/OWNER/NAME
 
-Lays the sources out in a temporary folder as they lie in the repository, writes those that are generated, and lets
+Lays the sources out in a temporary folder as they lie in the repository, writes the reference beside them, and lets
 Sphinx build them with docs/conf.py; a warning is an error. Nothing is executed: the outputs are the committed ones.
 Exit status: 0 built, 1 Sphinx refused, 2 refused before anything was built (one line on stderr).
 """
@@ -21,7 +21,7 @@ import nbformat
 import yaml
 
 from stackelberg_lib.errors import InputError
-from stackelberg_lib.report import claims, pages
+from stackelberg_lib.report import figures, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -68,45 +68,22 @@ def lay_out(root: Path, to: Path, url: str) -> None:
     (to / "notebooks").mkdir()
     for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         nbformat.write(lesson(nbformat.read(path, as_version=4), url), to / "notebooks" / path.name)
-    (to / "claims.md").write_text(claims_page(claims.load(root / "claims.yaml")), encoding="utf-8")
     write_reference(root / "stackelberg_lib", to / "reference")
 
 
 def lesson(nb: nbformat.NotebookNode, url: str) -> nbformat.NotebookNode:
     """The notebook with words for who cannot see its pictures and, where it can be launched, what Colab needs."""
-    heading, count = "", 0
+    heading = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             found = re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE)
             heading = re.sub(r"[*`$\\]", "", found[-1]) if found else heading
-        elif any(kind.startswith("image/") for o in cell.outputs for kind in o.get("data", {})):
-            count += 1
-            cell.metadata["mystnb"] = {"image": {"alt": f"Figure {count}, in the section {heading}"}}
+        elif pictures := [o for o in cell.outputs if any(kind.startswith("image/") for kind in o.get("data", {}))]:
+            words = " ".join(filter(None, map(figures.alternative, pictures)))
+            cell.metadata["mystnb"] = {"image": {"alt": words or f"Figure in the section {heading}"}}
     if url:
         nb.cells.insert(1, nbformat.v4.new_markdown_cell(IN_COLAB.format(tag=TAG, url=url)))
     return nb
-
-
-def claims_page(entries: list[dict]) -> str:
-    """The ledger of claims as a page: one row a claim, with what was measured."""
-    rows = []
-    for entry in entries:
-        lesson, told = entry["lesson"], [f"**{entry['id']}** {_cell(entry['statement'])}"]
-        told += [f"*{_cell(entry['measured'])}*"] if entry.get("measured") else []
-        told += [_cell(entry["note"])] if entry.get("note") else []
-        rows.append(f"| {'<br>'.join(told)} | {entry['status']} | {entry['origin']} | "
-                    f"[{lesson[:2]}](notebooks/{lesson}.ipynb) |")
-    counts = ", ".join(f"{sum(e['status'] == status for e in entries)} {status}" for status in claims.STATUSES)
-    return "\n".join([
-        "# Claims", "",
-        f"{len(entries)} claims: {counts}. `make claims` prints this table and holds it against the tests and the "
-        "outputs of the lessons. *abstract*: said in the paper's abstract, all that we hold of it; *ours*: this "
-        "repository's reconstruction. Below each statement is what its lesson measured, with the 95 % interval.", "",
-        "| Claim and measurement | Status | Origin | Lesson |", "| --- | --- | --- | --- |", *rows, ""])
-
-
-def _cell(text: str) -> str:
-    return re.sub(r"([|_<$*\[])", r"\\\1", " ".join(text.split()))
 
 
 def write_reference(package: Path, to: Path) -> None:

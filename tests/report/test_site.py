@@ -29,7 +29,6 @@ def small(tmp_path):
     (root / "README.md").write_text("# Front\n\n[A lesson](notebooks/01_small.ipynb)\n\n![Words](results/a.png)\n")
     (root / "results").mkdir()
     shutil.copy(ROOT / "results/lora_pocketdesk_pocket.png", root / "results/a.png")
-    (root / "claims.yaml").write_text(yaml.safe_dump([CLAIM]))
     (root / "notebooks").mkdir()
     nbformat.write(notebook(), root / "notebooks/01_small.ipynb")
     package = root / "stackelberg_lib/pool"
@@ -40,15 +39,12 @@ def small(tmp_path):
     return root
 
 
-CLAIM = {"id": "X1", "statement": "a|b costs $5 and [x] of c_d", "origin": "ours", "status": "consistent",
-         "lesson": "01_small", "tests": [], "measured": "regret: 0.52 [0.47, 0.57]", "note": "Only here."}
-
-
 def notebook(*more):
     v4 = nbformat.v4
-    picture = v4.new_output("display_data", {"image/png": PICTURE})
-    drawn = v4.new_code_cell("draw()", execution_count=1, outputs=[picture])
-    cells = [v4.new_markdown_cell("# 01 Small\n\n$a^2$ is a square"), v4.new_markdown_cell("## Part *one*"), drawn]
+    pictures = [v4.new_output("display_data", {"image/png": PICTURE}, metadata=said)
+                for said in ({}, {"image/png": {"alt": "Two costs $5."}})]
+    drawn = [v4.new_code_cell("draw()", execution_count=1, outputs=[picture]) for picture in pictures]
+    cells = [v4.new_markdown_cell("# 01 Small\n\n$a^2$ is a square"), v4.new_markdown_cell("## Part *one*"), *drawn]
     kernel = {"name": "python3", "display_name": "Python 3"}
     return v4.new_notebook(metadata={"kernelspec": kernel, "language_info": {"name": "python"}},
                            cells=cells + [v4.new_markdown_cell(text) for text in more])
@@ -68,8 +64,8 @@ def test_the_site_is_built(small, tmp_path):
     assert f"https://colab.research.google.com/github/ann/lessons/blob/{tag}/notebooks/01_small.ipynb" in lesson
     assert f"https://mybinder.org/v2/gh/ann/lessons/{tag}?urlpath=lab/tree/notebooks/01_small.ipynb" in lesson
     assert f"--branch {tag} {URL}" in lesson
-    assert 'alt="Figure 1, in the section Part one"' in lesson and "../_static/tex-svg.js" in lesson
-    assert "a|b costs $5 and [x] of c_d" in pages["claims.html"] and "regret: 0.52 [0.47, 0.57]" in pages["claims.html"]
+    assert 'alt="Two costs $5."' in lesson and 'alt="Figure in the section Part one"' in lesson
+    assert "../_static/tex-svg.js" in lesson
     assert 'id="stackelberg_lib.pool.strategies.propose"' in pages["reference/pool.html"]
     assert 'id="stackelberg_lib.errors.InputError"' in pages["reference/index.html"]
     assert (out / "_static/tex-svg.js").stat().st_size > 1e6 and (out / "searchindex.js").exists()
