@@ -87,6 +87,17 @@ def test_curves_keep_to_the_seeds_that_every_arm_has():
         study.curves([line for line in lines if line["seed"] == 0 or line["strategy"] == "random"])
 
 
+def test_an_arm_is_shown_when_enough_seeds_have_finished_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "RESULTS", tmp_path)
+    lines = [{"strategy": arm, "start": start, "seed": s} for arm, start, seeds in
+             (("mass", "own", 5), ("margin", "own", 4), ("random", "own", 6), ("mass", "warm", 4))
+             for s in range(seeds)]
+    study.path_of("x", "m").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert study.shown("x", "m") == [line for line in lines
+                                     if line["strategy"] != "margin" and line["start"] == "own"]
+    assert study.shown("y", "m") == []
+
+
 def test_an_ablation_is_compared_seed_by_seed():
     lines = [{"start": start, "strategy": "random", "seed": s, "labels": [1, 2, 4],
               "accuracy": [0, level + s / 10, 0.4]}
