@@ -33,7 +33,7 @@ ABLATED = (DEFAULT, "random")  # the arms of the ablations
 STARTS = ("own", "warm", "adapted", "epochs")
 SETS = (("pocketdesk", "pocket"), ("banking77", "minilm"))
 STEPS = {"pocket": 100}        # of each fine-tuning; other models:
-MORE_STEPS = 300
+MORE_STEPS = 120
 ROUNDS, PER_CLASS, SHARE, TEST, EPOCHS = 5, 10, 0.8, 1000, 20
 
 
