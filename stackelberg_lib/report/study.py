@@ -191,7 +191,7 @@ def draw(data: str, model: str) -> Path:
     from stackelberg_lib.data import pocketdesk
     from stackelberg_lib.plots import lesson09, style
 
-    lines = shown(data, model)
+    lines = read(data, model)
     found = curves(lines)
     first = style.ARMS[max(found, key=lambda arm: found[arm][1].mean())]["label"]
     title = (f"{data}, {model} with LoRA: {first} has the highest mean curve\n"
