@@ -16,7 +16,7 @@ def words(fig) -> str:
 
 
 def plain(text: str) -> str:
-    """A text of matplotlib without the signs of its TeX: r"$\\alpha^{\\mathrm{fix}}$" is read as "alpha^fix"."""
+    """A text of matplotlib without the signs of its TeX, such as dollars, backslashes, braces and names of fonts."""
     def formula(match: re.Match) -> str:
         return re.sub(r"[\\{}]", "", COMMAND.sub("", match.group(1)))
 
