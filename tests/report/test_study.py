@@ -98,6 +98,15 @@ def test_an_arm_is_shown_when_enough_seeds_have_finished_it(tmp_path, monkeypatc
     assert study.shown("y", "m") == []
 
 
+def test_more_steps_on_the_larger_model_change_little():
+    more = {line["strategy"]: line for line in study.read("300steps_banking77", "minilm")}
+    used = {line["strategy"]: line for line in study.read("banking77", "minilm") if line["seed"] == 0}
+    assert set(more) == {"coverage", "random"}
+    for arm, line in more.items():
+        assert line["seed"] == 0 and line["steps"] == [300] * 5 and used[arm]["steps"] == [study.MORE_STEPS] * 5
+        np.testing.assert_allclose(used[arm]["accuracy"], line["accuracy"], atol=0.02)
+
+
 def test_an_ablation_is_compared_seed_by_seed():
     lines = [{"start": start, "strategy": "random", "seed": s, "labels": [1, 2, 4],
               "accuracy": [0, level + s / 10, 0.4]}
