@@ -8,7 +8,6 @@ activations 2; frozen matrices get no weight gradient), 4 A for the output matri
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ import torch
 
 from stackelberg_lib.data import sets
 from stackelberg_lib.lm import features, finetune, objectives, registry, training
+from stackelberg_lib.report import memory
 
 QWEN = dict(model_type="qwen2", architectures=["Qwen2ForCausalLM"], vocab_size=151936, hidden_size=896,
             intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2,
@@ -182,7 +182,7 @@ def contend(name: str, case: dict) -> dict:
     lengths = ([len(objective.tokens.ids[i]) for rows in timed for i in rows] if case["objective"] == "head"
                else [len(ids) for ids, _ in sequences(objective, timed)])
     gpu = torch.cuda.is_available()
-    peak = torch.cuda.max_memory_allocated() if gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = torch.cuda.max_memory_allocated() if gpu else memory.resident()[1]
     out = {"seconds": clock.seconds, "tokens": sum(lengths), "losses": losses, "memory": peak,
            "device": torch.cuda.get_device_name() if gpu else "cpu"}
     if case["objective"] == "sft":

@@ -3,7 +3,7 @@
 Pocket and MiniLM (where its package is installed) with their weights, and the shape of SmolLM2-135M with random ones;
 further checkpoints with --models. Random ids, one thread, on the CPU. Two figures are measured: the peak of PyTorch's
 allocator with the weights (`peak.measure`), and, in another process, without the profiler and after a few steps of
-another model have loaded all libraries, how far the resident memory rises (Linux only; else 0). The second holds what
+another model have loaded all libraries, how far the resident memory rises (off Linux: its peak). The second holds what
 the first cannot see (buffers of libraries, freed memory that was not given back, the mapped files of the weights); the
 planner is not held to it. Writes results/planner.json; the last line is one JSON object.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.lm import architecture, planner, registry
 from stackelberg_lib.lm.planner import Job
+from stackelberg_lib.report import memory
 
 ROOT = Path(__file__).resolve().parents[1]
 MIDDLE, SMALL = {"batch": 16, "length": 64, "answer": 4}, {"batch": 2, "length": 64, "answer": 8}
@@ -43,13 +44,6 @@ def source(name: str):
     return model, architecture.of_config(AutoConfig.from_pretrained(model.folder), model.name)
 
 
-def resident(field: str) -> int:
-    """Bytes of VmRSS or VmHWM of this process; 0 where the system does not say."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(field)), 0)
-
-
 def run(name: str, settings: str, what: str) -> dict:
     """One measurement, in this process: of the allocator, with the predicted parts, or of the resident memory."""
     from stackelberg_lib.lm import peak
@@ -62,12 +56,10 @@ def run(name: str, settings: str, what: str) -> dict:
         return {"model": shape.name, "weights": "random" if model is shape else "trained", "job": asdict(job),
                 "parts": plan.by_part(), "planned": plan.total, "measured": peak.measure(model, job)}
     peak.training_steps(registry.resolve("pocket"), Job(batch=1, length=8, answer=2))[1]()
-    reset = Path("/proc/self/clear_refs")
-    if reset.exists():
-        reset.write_text("5")  # forget the highest resident memory so far
-    before = resident("VmRSS")
+    memory.forget_peak()
+    before = memory.resident()[0]
     peak.training_steps(model, job)[1]()
-    return {"resident": resident("VmHWM") - before}
+    return {"resident": memory.resident()[1] - before}
 
 
 def child(name: str, job: Job) -> dict:

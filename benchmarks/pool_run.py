@@ -8,19 +8,16 @@ selected from once before, so that imports inside functions and the start of thr
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from stackelberg_lib.pool.strategies import RULES, UNLABELLED, propose
 from stackelberg_lib.pool.view import fit_head
-
-STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from stackelberg_lib.report import memory
 
 
 class Job(NamedTuple):
@@ -126,33 +123,16 @@ PEERS = {f.__name__: f for f in (skactiveml_badge, skactiveml_kcenter, skactivem
 OURS = {rule: badge if rule == "badge" else ours(rule) for rule in RULES} | {"badge_own_head": ours("badge")}
 
 
-def resident() -> tuple[int, int]:
-    """Bytes of memory that the process holds now and the most it has held (since `forget_peak`, on Linux)."""
-    if not STATUS.exists():  # not Linux: the most only, in bytes on macOS
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most, most
-    found = dict(line.split(":") for line in STATUS.read_text().splitlines())
-    return tuple(1024 * int(found[name].split()[0]) for name in ("VmRSS", "VmHWM"))
-
-
-def forget_peak() -> None:
-    """Let the most that was held count from now on, where the system can do that."""
-    try:
-        RESET.write_text("5")
-    except OSError:
-        pass
-
-
 def measure(call: Callable, repeat: int) -> dict:
     """Seconds of each of `repeat` calls, bytes that the first held above what was held before it, its result."""
-    forget_peak()
-    before, seconds = resident()[0], []
+    memory.forget_peak()
+    before, seconds = memory.resident()[0], []
     for turn in range(repeat):
         begin = time.perf_counter()
         result = call()
         seconds.append(time.perf_counter() - begin)
         if turn == 0:
-            extra, first = max(resident()[1] - before, 0), result
+            extra, first = max(memory.resident()[1] - before, 0), result
     return {"seconds": seconds, "extra": extra, "picks": np.asarray(first)}
 
 

@@ -34,6 +34,19 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
     ax.legend(loc="lower right", fontsize=9)
 
 
+def ablations(ax, found: dict[str, dict[str, tuple[float, float, float]]], title: str) -> None:
+    """What one change to the loop does to an arm; found: arm -> (change -> mean difference in area, low, high)."""
+    for shift, (name, changes) in zip(np.linspace(-0.12, 0.12, len(found)), found.items(), strict=True):
+        for place, (mean, low, high) in enumerate(changes.values()):
+            ax.errorbar(mean, place + shift, xerr=[[mean - low], [high - mean]], capsize=3,
+                        **style.arm(name, linestyle="none", label=style.ARMS[name]["label"] if place == 0 else None))
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(range(len(changes)), list(changes))
+    ax.set(xlabel="area under accuracy against log(labels): changed minus as it is", title=title)
+    ax.invert_yaxis()
+    ax.legend(fontsize=9)
+
+
 def purchases(ax, counts: dict[str, np.ndarray], pool: np.ndarray, title: str) -> None:
     """Labels bought per class, from frequent to rare; the pool's own frequencies (C,) scaled to the same budget."""
     order = np.argsort(-pool, kind="stable")

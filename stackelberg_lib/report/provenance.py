@@ -9,6 +9,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from stackelberg_lib.report import memory
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADING = "Where this report comes from"
 ASKED = ("Python", "torch", "device", "threads", "peak memory")
@@ -42,9 +44,9 @@ def machine() -> dict[str, str]:
     """The machine that a report is made on: system, processor, cores, memory, Python; nothing that names it."""
     cpus = Path("/proc/cpuinfo")
     models = re.findall(r"^model name\s*:\s*(.+)$", cpus.read_text(), re.MULTILINE) if cpus.is_file() else []
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {gib:.0f} GiB",
         "processor": models[0] if models else platform.processor() or "not known",
         "Python": platform.python_version(),
     }
@@ -52,22 +54,11 @@ def machine() -> dict[str, str]:
 
 def kernel_facts() -> dict[str, str]:
     """Called inside a lesson's kernel after its last cell: ASKED, with the device that was really used."""
-    peak = _peak_memory()
+    peak = memory.resident()[1]
     device, threads = _device_and_threads()
     versions = platform.python_version(), metadata.version("torch")
     values = *versions, device, threads, f"{peak / 2**20:.0f} MiB"
     return dict(zip(ASKED, values, strict=True))
-
-
-def _peak_memory() -> int:
-    """Bytes of this process's highest resident memory."""
-    status = Path("/proc/self/status")
-    # Linux hands ru_maxrss on to the programs that a process starts: a kernel would show its runner's peak as its own
-    if status.is_file() and (found := re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)):
-        return 1024 * int(found[1])
-    import resource  # not on Windows, where this package is imported but no report is made
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _device_and_threads() -> tuple[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stackelberg_lib.pool.strategies import RULES
+from stackelberg_lib.report import memory
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 CASE = {"n": 600, "m": 12, "classes": 5, "labelled": 25, "budget": 9, "seed": 0, "repeat": 2, "threads": 1}
@@ -53,7 +54,7 @@ json.dump({"extra": got["extra"], "seconds": len(got["seconds"]), "picks": got["
 """
 
 
-@pytest.mark.skipif(not pool_run.RESET.exists(), reason="the peak of memory can be forgotten on Linux only")
+@pytest.mark.skipif(not memory.RESET.exists(), reason="the peak of memory can be forgotten on Linux only")
 def test_extra_memory_is_that_of_the_first_call_above_what_was_held():
     """In a process of its own, as every contender: here, memory of earlier tests may be given back meanwhile."""
     run = subprocess.run([sys.executable, "-c", HELD], cwd=FOLDER, check=True, capture_output=True, text=True)
