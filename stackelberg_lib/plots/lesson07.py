@@ -1,4 +1,4 @@
-"""Pictures of lesson 07: the first step at every rank, accuracy by rank, module and method, and learned spectra."""
+"""Pictures of lesson 07: the first step at every rank, accuracy by rank, module, method and step, learned spectra."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ WAYS = {
     "full": dict(color="#1b7f3b", linestyle="-", marker="s"),
     "LoRA": dict(color="#0b3c8c", linestyle="--", marker="o"),
     "head only": dict(color="#9a9a9a", linestyle=":", marker="^"),
+    "ridge head": dict(color="#7a5195", linestyle="-.", marker="D"),
 }
 SCALES = {
     "alpha": dict(color="#d1670a", linestyle="-.", marker="^", label=r"$\alpha$ (no division)"),
@@ -89,6 +90,36 @@ def draw_labels(labels: list[int], accuracy: dict[str, np.ndarray], title: str, 
     return style.titled(fig, title, caption)
 
 
+def draw_progress(losses: dict[str, np.ndarray], lengths: list[int], accuracy: dict[str, np.ndarray], ridge: float,
+                  title: str, caption: str):
+    """Left: training loss by step, way -> (steps,); right: test accuracy by length of training, way -> (lengths,)."""
+    import matplotlib.pyplot as plt
+
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.9))
+    for name, values in losses.items():
+        look = {**WAYS[name], "marker": None}
+        steps = np.arange(1, len(values) + 1)
+        left.plot(steps, values, **{**look, "linewidth": 0.7, "alpha": 0.3})
+        left.plot(steps, running_mean(values), label=name, **look)
+    left.set(xlabel="optimiser step", ylabel="training loss of a batch (nats)", ylim=(0, None))
+    for name, values in accuracy.items():
+        right.plot(lengths, values, label=name, **WAYS[name])
+    right.axhline(ridge, label="ridge head, no steps", **{**WAYS["ridge head"], "marker": None})
+    right.set(xscale="log", xlabel="length of training in steps (log scale)", ylabel="test accuracy", ylim=(0, None))
+    right.set_xticks(lengths, [str(n) for n in lengths])
+    right.minorticks_off()
+    right.legend(fontsize=9)
+    return style.titled(fig, title, caption)
+
+
+def running_mean(values: np.ndarray, width: int = 8) -> np.ndarray:
+    """Mean of each value and of up to width - 1 before it, (n,) -> (n,)."""
+    total = np.concatenate([[0], np.cumsum(values)])
+    end = np.arange(1, len(values) + 1)
+    begin = np.maximum(0, end - width)
+    return (total[end] - total[begin]) / (end - begin)
+
+
 def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
     """Singular values of learned updates over their largest; spectra: name -> (layers, n), mean over the layers."""
     import matplotlib.pyplot as plt
@@ -100,20 +131,22 @@ def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
         shares = (values / values[:, :1]).mean(0)
         ax.plot(np.arange(1, shares.size + 1), np.maximum(shares, 1e-9), label=name, **look)
     ax.set(xscale="log", yscale="log", ylim=(1e-5, 1.5), xlabel="index of the singular value (log scale)",
-           ylabel="over the largest (log scale)")
+           ylabel="singular value / largest (log scale)")
     ax.legend(fontsize=9, loc="lower left")
     return style.titled(fig, title, caption)
 
 
-def draw_loss(losses: list[float], start: float, title: str, caption: str):
-    """Training loss against step; start: the loss of one message before training, drawn level. Returns the figure."""
+def draw_loss(losses: list[float], levels: dict[str, float], title: str, caption: str):
+    """Training loss against step; levels: name -> a loss to compare with, drawn level (at most two)."""
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(7.2, 3.2))
     ax.plot(np.arange(1, len(losses) + 1), losses, color="#0b3c8c", label="LoRA, answers' tokens")
-    ax.axhline(start, color="#9a9a9a", linestyle="--", label="before training, first message")
+    looks = (dict(color="#9a9a9a", linestyle="--"), dict(color="#000000", linestyle=":"))
+    for look, (name, value) in zip(looks, levels.items(), strict=False):
+        ax.axhline(value, label=name, linewidth=1.5, **look)
     ax.set(xlabel="optimiser step", ylabel="loss (nats a token)", ylim=(0, None))
-    ax.legend(fontsize=9)
+    ax.legend(fontsize=9, loc="upper right", bbox_to_anchor=(1, 0.87))
     return style.titled(fig, title, caption)
 
 
