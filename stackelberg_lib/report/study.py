@@ -178,9 +178,9 @@ def summary(pairs: list[tuple[str, str]]) -> dict:
             share = reach(*found[DEFAULT], found["random"][1])
             print(f"{DEFAULT} has random's last accuracy with {share[0]:.0%} of its labels "
                   f"(95 % interval {share[1]:.0%} to {share[2]:.0%}, {len(found['random'][1])} seeds)")
-            out[f"{data}/{model}/{start}"] = {"reach": [round(s, 4) if np.isfinite(s) else None for s in share], **{
-                r.strategy: {"seeds": r.seeds, "area": round(r.area, 4), "difference": round(r.difference, 4),
-                             "low": round(r.low, 4), "high": round(r.high, 4)} for r in rows}}
+            out[f"{data}/{model}/{start}"] = {"reach": [finished.rounded(s) for s in share], **{
+                r.strategy: {"seeds": r.seeds, **{key: finished.rounded(getattr(r, key))
+                                                  for key in ("area", "difference", "low", "high")}} for r in rows}}
     return out
 
 
