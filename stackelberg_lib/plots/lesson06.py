@@ -1,4 +1,4 @@
-"""Pictures of lesson 06: the cloud of texts, learning curves, residual, spectrum, ranking, certificate and layers."""
+"""Pictures of lesson 06: the cloud of texts, learning curves, residual, spectrum, ranking, promise and layers."""
 
 from __future__ import annotations
 
@@ -99,17 +99,18 @@ def draw_ranking(alphas: np.ndarray, areas: dict[str, np.ndarray], bins: dict[st
     return style.titled(fig, title, caption)
 
 
-def draw_certificate(n: list[int], claimed: np.ndarray, best: np.ndarray, true: np.ndarray | None, title: str,
-                     caption: str):
-    """What is claimed and what is missed, (seeds, n) each: alpha width, and errors against best fit and truth."""
+def draw_promise(n: list[int], promised: np.ndarray, best: np.ndarray, true: np.ndarray | None, title: str,
+                 caption: str):
+    """What is promised and what is missed, (seeds, n) each: alpha width, and errors against best fit and truth."""
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots()
-    with_interval(ax, n, claimed, dict(color="#8c1d40", linestyle=(0, (3, 1, 1, 1)), marker="D",
-                                       label=r"claimed: $\alpha\cdot$width" + "\n(median text)"))
+    with_interval(ax, n, promised, style.arm("bound", marker="D",
+                                             label=r"promised: $\alpha\cdot$width" + "\n(median text)"))
     if true is not None:
         with_interval(ax, n, true, {**LOOKS[1], "label": "missed of the truth\n(95 % of texts)"})
     with_interval(ax, n, best, {**LOOKS[0], "label": "missed of the best\nlinear fit (95 %)"})
+    ax.axhline(1, color="#9a9a9a", linewidth=1, label="useful below 1")
     ax.set(xscale="log", yscale="log", xlabel="labels n (log scale)", ylabel="error of a score difference (log scale)")
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return style.titled(fig, title, caption)

@@ -1,4 +1,4 @@
-"""Figures of lesson 10: memory by part, the plan against what was measured, and accuracy of what was trained."""
+"""Figures of lesson 10: shares of the memory, the plan against what was measured, and accuracy of what was trained."""
 
 from __future__ import annotations
 
@@ -7,41 +7,49 @@ import numpy as np
 from stackelberg_lib.plots import style
 
 PARTS = {  # part -> colour; where a bar is mostly weights, the rest must be told apart
-    "weights": "#9a9a9a", "adapter": "#c2185b", "optimiser": "#d1670a", "activations": "#0b3c8c",
-    "logits or working": "#3fb2c9"}
+    "weights": "#9a9a9a", "adapter": "#c2185b", "optimiser state": "#d1670a", "gradients": "#4f8a35",
+    "activations": "#0b3c8c", "logits or working space": "#3fb2c9"}
 CARDS = (8, 24, 80)  # GB, as cards are sold
 
 
 def parts_at_peak(memory) -> dict[str, float]:
     """GB (1e9 bytes) of what is held at once at the peak of a `planner.Memory`; the values add up to its total."""
-    held = {"weights": memory.weights, "adapter": memory.adapter, "optimiser": memory.optimiser,
-            "activations": memory.activations, "logits or working": max(memory.logits, memory.working)}
-    if memory.gradients + memory.step > held["activations"] + held["logits or working"]:
-        held |= {"activations": memory.gradients, "logits or working": memory.step}
+    held = {"weights": memory.weights, "adapter": memory.adapter, "optimiser state": memory.optimiser}
+    back, step = memory.activations + max(memory.logits, memory.working), memory.gradients + memory.step
+    if step > back:  # the peak is in the optimiser's step: all gradients are there, no activation is left
+        held |= {"gradients": memory.gradients, "activations": 0, "logits or working space": memory.step}
+    else:  # it is where the way back begins: no gradient is there yet
+        held |= {"gradients": 0, "activations": memory.activations,
+                 "logits or working space": max(memory.logits, memory.working)}
     return {name: value / 1e9 for name, value in held.items()}
 
 
 def draw_memory(panels: dict, title: str, caption: str):
-    """Stacked bars of the memory by part, one panel a way of training; returns the figure.
+    """Bars of every part's share of the peak, 0 to 1, the peak in GB at their ends; returns the figure.
 
-    panels: name of the panel -> name of the model -> `planner.Memory`. Horizontal lines at 8, 24 and 80 GB.
+    panels: name of the way of training -> name of the model -> `planner.Memory`, the same models in each.
     """
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(1, len(panels), figsize=(9.6, 4.4), sharey=True)
-    for ax, (name, models) in zip(np.atleast_1d(axes), panels.items(), strict=True):
-        bottom = np.zeros(len(models))
+    fig, axes = plt.subplots(1, len(panels), figsize=(10.4, 4.2), sharey=True, squeeze=False)
+    shares = {way: [{part: gb * 1e9 / memory.total for part, gb in parts_at_peak(memory).items()}
+                    for memory in models.values()] for way, models in panels.items()}
+    for ax, (way, models) in zip(axes[0], panels.items(), strict=True):
+        left = np.zeros(len(models))
         for part, colour in PARTS.items():
-            height = np.array([parts_at_peak(memory)[part] for memory in models.values()])
-            ax.bar(range(len(models)), height, bottom=bottom, color=colour, label=part, width=0.7)
-            bottom += height
-        for card in CARDS:
-            ax.axhline(card, color="black", linestyle=":", linewidth=1)
-            ax.text(1.01, card, f"{card} GB", fontsize=8, va="center", transform=ax.get_yaxis_transform())
-        ax.set_xticks(range(len(models)), list(models), rotation=60, ha="right", fontsize=8)
-        ax.set(yscale="log", ylim=(0.2, 4000), title=name, xlabel="model")
-    np.atleast_1d(axes)[0].set_ylabel("memory at the peak in GB, log scale")
-    np.atleast_1d(axes)[0].legend(fontsize=8, loc="upper left")
+            width = np.array([share[part] for share in shares[way]])
+            there = any(share[part] for each in shares.values() for share in each)
+            ax.barh(range(len(models)), width, left=left, color=colour, height=0.7,
+                    label=part if there else f"{part}\n(none yet at the peak)")
+            left += width
+        for y, memory in enumerate(models.values()):
+            ax.text(1.02, y, f"{memory.total / 1e9:.1f} GB", fontsize=9, va="center")
+        ax.set_yticks(range(len(models)), list(models))
+        ax.set(xlim=(0, 1.25), xticks=np.arange(0, 1.1, 0.25), title=way, xlabel="share of the peak")
+        ax.grid(axis="y", visible=False)
+    axes[0, 0].invert_yaxis()
+    axes[0, 0].set_ylabel("model")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=9, loc="outside right upper")
     return style.titled(fig, title, caption)
 
 

@@ -156,7 +156,7 @@ def test_the_radius_covers_a_linear_truth():
     assert coverage(0, 50) >= 0.95 and coverage(0, 300) >= 0.95 and coverage(0, 100_000) >= 0.95
 
 
-def test_a_crooked_truth_breaks_the_certificate_in_the_end():
+def test_a_crooked_truth_breaks_the_promise_in_the_end():
     assert coverage(0.5, 50) >= 0.95 and coverage(0.5, 1_000_000, 10) == 0
 
 
