@@ -13,6 +13,7 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!stackelberg_lib\.).*")]  # other libraries' references lie on other hosts
 
 nb_execution_mode = "off"  # the outputs are the committed ones
+nb_render_markdown_format = "myst"  # the default, CommonMark, knows no tables
 nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3

@@ -6,7 +6,8 @@ import numpy as np
 
 from stackelberg_lib.plots import style
 
-DECIDED, OPEN, AGAINST = "#0b3c8c", "#9a9a9a", "#c2185b"
+DECIDED, OPEN, AGAINST = "#0b3c8c", "#5a5a5a", "#c2185b"
+COLOURS = {"supported": DECIDED, "not decided": OPEN, "ruled out": AGAINST}  # by claims.VERDICTS
 
 
 def draw_bounds(ratios: dict[str, float], title: str, caption: str):
@@ -25,23 +26,24 @@ def draw_bounds(ratios: dict[str, float], title: str, caption: str):
     return style.titled(fig, title, caption)
 
 
-def draw_ranges(rows: dict[str, tuple[float, float, list, str]], title: str, caption: str):
+def draw_ranges(rows: dict[str, tuple], title: str, caption: str):
     """Measured numbers beside the range in which a claim wants them, a line a claim.
 
-    rows: claim -> (low, high, [least, most] with None for an end that is open, status). Returns the figure.
+    rows: claim -> (a number with value, low and high, [least, most] with None for an end that is open, one of
+    `COLOURS`). Returns the figure.
     """
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(7.2, 0.5 * len(rows) + 1.6))
-    ends = [x for low, high, expected, _ in rows.values() for x in (low, high, *expected) if x is not None]
+    ends = [x for line, expected, _ in rows.values() for x in (line.low, line.high, *expected) if x is not None]
     margin = 0.25 * (max(ends) - min(ends))
     left, right = min(ends) - margin, max(ends) + margin
-    for place, (low, high, (least, most), status) in enumerate(rows.values()):
+    for place, (line, (least, most), verdict) in enumerate(rows.values()):
         least, most = left if least is None else least, right if most is None else most
         ax.barh(place, most - least, left=least, height=0.6, color="#dfe6ee", label="expected" if not place else None)
-        colour = DECIDED if status == "consistent" else AGAINST
-        ax.errorbar((low + high) / 2, place, xerr=(high - low) / 2, color=colour, marker="o", capsize=3)
-    ax.set_yticks(range(len(rows)), [f"{name} ({status})" for name, (*_, status) in rows.items()], fontsize=9)
+        sides = [[line.value - line.low], [line.high - line.value]]
+        ax.errorbar(line.value, place, xerr=sides, color=COLOURS[verdict], marker="o", capsize=3)
+    ax.set_yticks(range(len(rows)), [f"{name}\n({verdict})" for name, (*_, verdict) in rows.items()], fontsize=9)
     ax.set(xlim=(left, right), ylim=(len(rows) - 0.5, -0.5), xlabel="exponent, with 95 % interval")
     ax.legend(fontsize=9, loc="center")
     return style.titled(fig, title, caption)

@@ -44,6 +44,17 @@ MATH = r"""() => {
       found.push('error in: ' + e.textContent.trim().slice(0, 60));
   return [drawn.length, [...new Set(found)]];
 }"""
+# Lines of a table that stand in the text as they were written: the rule below its head.
+TABLE = r"""() => {
+  const skip = 'script, style, noscript, code, pre, kbd, samp, textarea', found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const raw = walk.currentNode.data.match(/\|\s*:?(?:-{2,}|[\u2013\u2014]-?):?\s*\|/);
+    if (raw && !walk.currentNode.parentElement.closest(skip))
+      found.push('not a table: ' + walk.currentNode.data.trim().slice(0, 60));
+  }
+  return [...new Set(found)];
+}"""
 # How many pixels the page is too wide, and the first element that sticks out and does not scroll in a box of its own.
 SCROLL = """() => {
   const page = document.scrollingElement, over = page.scrollWidth - page.clientWidth;
@@ -113,6 +124,7 @@ def look(browser, path: Path) -> Seen:
     formulas, wrong = page.evaluate(MATH)
     links, anchors = page.evaluate(PLACES)
     faults += [("math", words) for words in wrong]
+    faults += [("table", words) for words in page.evaluate(TABLE)]
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         over = page.evaluate(SCROLL)

@@ -3,9 +3,10 @@
     python -m stackelberg_lib.report.check_pages reports/site reports/lab
 
 Each page is opened as a file and must say no error on the console, ask no other host for anything, typeset its
-mathematics, fit 1280 and 390 pixels without scrolling sideways, have only links that lead somewhere in its folder, and
-pass axe-core's rules for WCAG 2.2 AA, in light and in dark. Links to other hosts are counted, not followed. The last
-line is one JSON object. Exit status: 0 all pages pass, 1 some do not, 2 refused before a page was opened.
+mathematics and its tables, fit 1280 and 390 pixels without scrolling sideways, have only links that lead somewhere in
+its folder, and pass axe-core's rules for WCAG 2.2 AA, in light and in dark. Links to other hosts are counted, not
+followed. The last line is one JSON object. Exit status: 0 all pages pass, 1 some do not, 2 refused before a page was
+opened.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stackelberg_lib.errors import InputError
 from stackelberg_lib.report import browser
 from stackelberg_lib.report.browser import Seen
 
-KINDS = ("console", "request", "math", "scroll", "link", "contrast", "axe", "search")
+KINDS = ("console", "request", "math", "table", "scroll", "link", "contrast", "axe", "search")
 
 
 def html_pages(folder: Path) -> list[Path]:

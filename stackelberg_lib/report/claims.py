@@ -28,6 +28,8 @@ ORIGINS = ("abstract", "ours")
 NEEDED = {"id", "statement", "origin", "status", "lesson", "tests"}
 OPTIONAL = {"figure", "measured", "expected", "note"}
 NUMBER = r"-?\d+(?:\.\d+)?"
+NOT_DECIDED = "Not decided"  # how a note begins where the interval leaves both open
+VERDICTS = ("supported", "not decided", "ruled out")
 LINE = re.compile(rf"^claim ([\w-]+): (.+): ({NUMBER})(?: \[({NUMBER}), ({NUMBER})\])?$", re.MULTILINE)
 
 
@@ -37,6 +39,11 @@ class Measurement(NamedTuple):
     text: str
     low: float
     high: float
+
+    @property
+    def value(self) -> float:
+        """The number itself, as printed."""
+        return float(re.search(rf": ({NUMBER})(?: \[[^\]]*\])?$", self.text).group(1))
 
 
 class Cell(NamedTuple):
@@ -101,7 +108,6 @@ def _range(name: str, expected: object) -> None:
     others = [x for x in ends if x is not None and x not in numbers]
     if expected is not None and (len(ends) != 2 or not numbers or others or numbers != sorted(numbers)):
         raise InputError(f"{name}: expected is {expected!r}; give [low, high], null for an end that is open")
-
 
 
 def read_lessons(folder: Path) -> tuple[list[Cell], dict[str, str]]:
@@ -191,6 +197,37 @@ def meets(expected: list, measured: Measurement) -> bool:
     return (most is None or measured.low <= most) and (least is None or measured.high >= least)
 
 
+def verdict(expected: list, measured: Measurement) -> str:
+    """One of VERDICTS: the interval lies in the expected range, sticks out of it, or misses it.
+
+    An end of the interval that is printed on an end of the range was rounded and may lie on either side: it decides
+    nothing, unless the number itself is printed there too, as a share of 0 is.
+    """
+    if not meets(expected, measured):
+        return VERDICTS[2]
+    (least, most), value = expected, measured.value
+    above = least is None or measured.low > least or least == measured.low == value
+    below = most is None or measured.high < most or most == measured.high == value
+    return VERDICTS[0] if above and below else VERDICTS[1]
+
+
+def in_words(expected: list | None) -> str:
+    """The expected range for people; "" where there is none."""
+    if expected is None:
+        return ""
+    least, most = (None if end is None else f"{end:.12f}".rstrip("0").rstrip(".") for end in expected)
+    if least == most:
+        return f"exactly {least}"
+    return f"at most {most}" if least is None else f"at least {least}" if most is None else f"{least} to {most}"
+
+
+def plain(statement: str) -> str:
+    """A statement without its TeX, for a terminal: $\\alpha^{\\mathrm{adp}} \\sqrt{dT}$ is alpha_adp sqrt(dT)."""
+    text = re.sub(r"\^\{\\mathrm\{(\w+)\}\}", r"_\1", statement)
+    text = re.sub(r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)", text)
+    return re.sub(r"\\[,;]|[\\${}]", "", text)
+
+
 def _wrong_numbers(entry: dict, own: list[Cell]) -> list[str]:
     """The status against the last measurement, and the measurement written down against the one in the lesson."""
     lines = [line for cell in own for line in cell.measured.get(entry["id"], [])]
@@ -207,17 +244,33 @@ def _wrong_numbers(entry: dict, own: list[Cell]) -> list[str]:
     if possible != (status == "consistent"):
         found.append(f"status {status}, but {text} {'meets' if possible else 'misses'} the expected "
                      f"{entry['expected']}")
+    return found + _wrong_note(entry, lines[0])
+
+
+def _wrong_note(entry: dict, line: Measurement) -> list[str]:
+    """A note that says of the interval what it does not show."""
+    note, found = entry.get("note") or "", []
+    said, shown = note.startswith(NOT_DECIDED), verdict(entry["expected"], line)
+    if said and shown != "not decided":
+        found.append(f"the note says {NOT_DECIDED!r}, but {line.text} is {shown} by the expected {entry['expected']}")
+    if shown == "not decided" and not note:
+        found.append(f"{line.text} does not decide over the expected {entry['expected']}, and no note says so")
+    zero = line.low <= 0 <= line.high
+    for words, true in (("takes in zero", zero), ("leaves out zero", not zero)):
+        if words in note and not true:
+            found.append(f"the note says that the interval {words}, but the lesson has {line.text}")
     return found
 
 
 def table(claims: list[dict]) -> str:
-    """The ledger for people: one row a claim, and what was measured below it."""
+    """The ledger for people: one row a claim, and below it what was measured and in which range it should lie."""
     width = max(len(entry["id"]) for entry in claims)
     rows = [f"{'id':{width}}  {'origin':8}  {'status':13}  lesson  statement"]
     for entry in claims:
         rows.append(f"{entry['id']:{width}}  {entry['origin']:8}  {entry['status']:13}  {entry['lesson'][:2]:6}  "
-                    f"{entry['statement']}")
-        rows += [f"{'':{width + 35}}{entry['measured']}"] if entry.get("measured") else []
+                    f"{plain(entry['statement'])}")
+        said = "; expected: ".join(filter(None, (entry.get("measured"), in_words(entry.get("expected")))))
+        rows += [f"{'':{width + 35}}{said}"] if entry.get("measured") else []
     counts = ", ".join(f"{sum(e['status'] == status for e in claims)} {status}" for status in STATUSES)
     return "\n".join([*rows, "", f"{len(claims)} claims: {counts}"])
 

@@ -12,7 +12,8 @@ from stackelberg_lib.report.claims import Measurement
 class Verdict(NamedTuple):
     """A claim of claims.yaml, and what this run says of it.
 
-    measured: this run's line, "" if it printed none; word: meets, misses (its expected range) or unmeasured.
+    statement: without its TeX; measured: this run's line, "" if it printed none; word: meets, misses (its expected
+    range) or unmeasured.
     """
 
     id: str
@@ -37,6 +38,6 @@ def verdicts(lessons: set[str], measured: dict[str, Measurement], root: Path = c
         word = "unmeasured"
         if line and entry.get("expected"):
             word = "meets" if claims.meets(entry["expected"], line) else "misses"
-        found.append(Verdict(*(entry[key] for key in ("id", "statement", "origin", "status", "lesson")),
-                             line.text if line else "", word))
+        found.append(Verdict(entry["id"], claims.plain(entry["statement"]), entry["origin"], entry["status"],
+                             entry["lesson"], line.text if line else "", word))
     return found

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stackelberg_lib.plots import lesson11
+from stackelberg_lib.report import claims
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,8 @@ def test_bounds_are_sorted_and_the_bound_is_one():
 
 
 def test_open_ranges_end_at_the_edge():
-    rows = {"a": (0.4, 0.6, [None, 0.5], "consistent"), "b": (0.5, 0.7, [1, None], "inconsistent")}
+    lines = [claims.Measurement("exponent: 0.45", 0.4, 0.6), claims.Measurement("exponent: 0.6", 0.5, 0.7)]
+    rows = {"a": (lines[0], [None, 0.5], "not decided"), "b": (lines[1], [1, None], "ruled out")}
     ax, = lesson11.draw_ranges(rows, "t", "c").axes
     left, right = ax.get_xlim()
     boxes = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
@@ -32,7 +34,9 @@ def test_open_ranges_end_at_the_edge():
     bars = [container.lines[2][0].get_segments()[0][:, 0] for container in ax.containers if hasattr(container, "lines")]
     assert [list(bar) for bar in bars] == [pytest.approx([0.4, 0.6]), pytest.approx([0.5, 0.7])]
     colours = [container.lines[0].get_color() for container in ax.containers if hasattr(container, "lines")]
-    assert colours == [lesson11.DECIDED, lesson11.AGAINST]
+    assert colours == [lesson11.OPEN, lesson11.AGAINST] and set(lesson11.COLOURS) == set(claims.VERDICTS)
+    places = [float(container.lines[0].get_xdata()[0]) for container in ax.containers if hasattr(container, "lines")]
+    assert places == [0.45, 0.6]
 
 
 @pytest.mark.parametrize(("sets", "lines"), [(1, 1), (3, 2), (4, 2)])

@@ -29,7 +29,8 @@ HEAD = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Page
 @media (prefers-color-scheme: dark) { body { background: #111; color: #eee; } a { color: #9cf; } }</style>
 %s</head><body><main><h1 id="top">Page</h1>
 <p>All is well. <a href="#top">Up</a>, <a href="other.html#there">over</a> or <a href="https://example.org">out</a>.
-It costs $5, and <code>$HOME$</code> is code.</p><p>%s</p></main></body></html>"""
+It costs $5, and <code>$HOME$</code> is code, as <code>| --- |</code> is,
+and |a| - |b| is neither.</p><p>%s</p></main></body></html>"""
 MATHJAX = f"""<script>window.MathJax = {pages.MATHJAX_CONFIG};</script>
 <script src="assets/tex-svg.js" defer></script>"""
 DARK = "<style>@media (prefers-color-scheme: dark) { .x { color: #444 } }</style>"
@@ -78,6 +79,8 @@ FAULTS = {
     "a block": ("$$\na^2\n$$", "", "math", "$$"),
     "a wrapped formula": ("<span class='math'>a^2</span>", "", "math", "a^2"),
     "a wrong formula": (r"$\frac{a}$", MATHJAX, "math", "error in"),
+    "a table in pipes": ("| a | b |\n| --- | :--- |\n| 1 | 2 |", "", "table", "| a | b |"),
+    "a table in pipes and dashes": ("| a | b |<br>| — | — |<br>| 1 | 2 |", "", "table", "| — | — |"),
     "a wide table": (WIDE, "", "scroll", "at 390 px"),
     "a very wide table": (WIDE.replace("600", "1300"), "", "scroll", "at 1280 px"),
     "pale text": ("<b style='color: #bbb; background: #fff'>pale</b>", "", "contrast", "light, color-contrast"),

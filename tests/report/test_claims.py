@@ -13,7 +13,7 @@ NUMBERS = "share of runs outside, of 50: 0.020 [0.001, 0.106]"
 GOOD = [
     {"id": "L1", "statement": "It covers", "origin": "ours", "status": "consistent", "lesson": "01_a",
      "tests": ["tests/test_a.py::test_covers", "notebooks/01_a.ipynb"], "figure": "plots.draw", "expected": [0, 0.05],
-     "measured": NUMBERS},
+     "measured": NUMBERS, "note": "Not decided."},
     {"id": "no-root-d", "statement": "It needs no sqrt(d)", "origin": "ours", "status": "inconsistent",
      "lesson": "01_a", "tests": ["notebooks/01_a.ipynb"], "expected": [None, 0], "measured": "regret: 3.1"},
     {"id": "A1", "statement": "It is a game", "origin": "abstract", "status": "not testable", "lesson": "01_a",
@@ -61,13 +61,45 @@ def test_a_good_ledger_passes(repository, capsys):
 
 @pytest.mark.parametrize("expected", [[0.106, None], [None, 0.001], [0.05, 0.06], [0, 1], [0.1, 0.2], [-1, 0.01]])
 def test_an_interval_that_meets_the_range_is_consistent(expected, repository, capsys):
-    assert claims.main(repository(set_to(0, expected=expected))) == 0
+    note = claims.NOT_DECIDED if expected != [0, 1] else ""
+    assert claims.main(repository(set_to(0, expected=expected, note=note))) == 0
 
 
 @pytest.mark.parametrize("expected", [[0.107, None], [None, 0.0009], [0.11, 0.2], [-1, 0]])
 def test_an_interval_that_misses_the_range_is_not(expected, repository, capsys):
     assert claims.main(repository(set_to(0, expected=expected))) == 1
     assert "misses the expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("expected", "line", "word"), [
+    ([0, 1], "it: 0.5 [0.1, 0.9]", "supported"), ([0, None], "it: 0.5 [0.1, 0.9]", "supported"),
+    ([0.2, 1], "it: 0.5 [0.1, 0.9]", "not decided"), ([None, 0.8], "it: 0.5 [0.1, 0.9]", "not decided"),
+    ([1, None], "it: 0.5 [0.1, 0.9]", "ruled out"), ([None, 0], "it: 0.5 [0.1, 0.9]", "ruled out"),
+    # an end that was rounded to the end of the range, on either side of it
+    ([0, None], "it: 0.11 [0.00, 0.22]", "not decided"), ([None, 0], "it: -0.11 [-0.22, 0.00]", "not decided"),
+    # a share of nothing or of all, and an exact number
+    ([0, 0.05], "it: 0.00 [0.00, 0.01]", "supported"), ([0.8, 1], "it: 1.00 [0.90, 1.00]", "supported"),
+    ([0, 1], "a: b: 1.00", "supported"), ([0, 0], "it: 0", "supported"), ([None, 49], "most, B = 50: 50", "ruled out"),
+])
+def test_the_verdict_is_the_place_of_the_interval(expected, line, word):
+    measured = claims.measurements(f"claim x: {line}")["x"][0]
+    assert claims.verdict(expected, measured) == word
+    assert claims.meets(expected, measured) == (word != "ruled out")
+
+
+@pytest.mark.parametrize(("expected", "words"), [
+    (None, ""), ([None, 0.5], "at most 0.5"), ([1, None], "at least 1"), ([0, 0.05], "0 to 0.05"),
+    ([0, 0], "exactly 0"), ([None, -1], "at most -1"), ([0, 1e-9], "0 to 0.000000001"), ([100, None], "at least 100")])
+def test_a_range_in_words(expected, words):
+    assert claims.in_words(expected) == words
+
+
+def test_statements_can_be_read_without_tex():
+    assert claims.plain(r"$\alpha^{\mathrm{adp}}$ holds, at most $(1/\beta + 1/4) \sqrt{2 C_X d \Lambda_B B}$") == \
+        "alpha_adp holds, at most (1/beta + 1/4) sqrt(2 C_X d Lambda_B B)"
+    for entry in claims.load(claims.ROOT / "claims.yaml"):
+        assert not set("$\\{}") & set(claims.plain(entry["statement"])), entry["id"]
+        assert entry["statement"].count("$") % 2 == 0 and "|" not in entry["statement"]
 
 
 def set_to(index, **values):
@@ -83,6 +115,8 @@ def both(*changes):
 
 
 OTHER = "share of runs outside, of 50: 0.200 [0.100, 0.337]"
+INSIDE = "share of runs outside, of 50: 0.020 [0.001, 0.040]"
+ROUNDED = "gain: 0.007 [0.000, 0.013]"
 BROKEN = {
     "orphan claim": (lambda ledger, cells: ledger.append(GOOD[0] | {"id": "L9"}), "L9: no cell is tagged claim:L9"),
     "untagged cell": (lambda ledger, cells: cells[2]["metadata"].clear(), "measures no-root-d without the tag"),
@@ -110,6 +144,13 @@ BROKEN = {
     "too hard on it": (set_to(0, status="inconsistent"), "L1: status inconsistent, but share of runs outside"),
     "an exact number": (both(printing(2, "claim no-root-d: regret: -0.1\n"), set_to(1, measured="regret: -0.1")),
                         "no-root-d: status inconsistent, but regret: -0.1 meets the expected [None, 0]"),
+    "said to be open though decided": (both(printing(1, f"claim L1: {INSIDE}\n"), set_to(
+        0, measured=INSIDE, note="Not decided. Few seeds.")), f"'Not decided', but {INSIDE} is supported by"),
+    "said to be open though ruled out": (set_to(1, note="Not decided."), "'Not decided', but regret: 3.1 is ruled"),
+    "open and no word of it": (set_to(0, note=""), "does not decide over the expected [0, 0.05], and no note says so"),
+    "zero that is not taken in": (set_to(0, note="The interval takes in zero."), "the interval takes in zero, but"),
+    "zero that is not left out": (both(printing(1, f"claim L1: {ROUNDED}\n"), set_to(
+        0, measured=ROUNDED, note="The interval leaves out zero.")), "the interval leaves out zero, but the"),
     "measured though not attempted": (set_to(0, status="not attempted"), "L1: status not attempted, but measured:"),
     "measured though not testable": (set_to(2, measured="it: 1"), "A1: status not testable, but measured: it: 1"),
 }

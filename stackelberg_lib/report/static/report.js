@@ -1,4 +1,5 @@
-// Light and dark: the system's wish, unless a reader has chosen; contents open where there is room; all open in print.
+// Light and dark: the system's wish, unless a reader has chosen; contents open where there is room; all open in print;
+// what scrolls sideways can be reached from the keyboard.
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 function kept(theme) {
@@ -24,6 +25,13 @@ addEventListener("DOMContentLoaded", () => {
   const contents = () => document.querySelectorAll(".toc").forEach((toc) => { toc.open = wide.matches; });
   wide.addEventListener("change", contents);
   contents();
+  const boxes = () => document.querySelectorAll("pre, .jp-OutputArea-output, .jp-MarkdownOutput table").forEach((box) => {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  });
+  addEventListener("resize", boxes);
+  window.MathJax?.startup?.promise?.then(boxes);
+  boxes();
 });
 dark.addEventListener("change", () => show());
 addEventListener("beforeprint", () => document.querySelectorAll("details.long").forEach((long) => { long.open = true; }));
