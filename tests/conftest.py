@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import matplotlib
 import nbformat
 import pytest
 
@@ -12,6 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 _beside = ROOT / "../shared/data"
 if "STACKELBERG_DATA" not in os.environ and _beside.is_dir():
     os.environ["STACKELBERG_DATA"] = str(_beside.resolve())
+
+
+@pytest.fixture(autouse=True)
+def same_look():
+    """A lesson sets matplotlib's defaults for itself; the next test finds them as this one did."""
+    with matplotlib.rc_context():
+        yield
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ FORBIDDEN = {
 
 def text_files():
     """Every text file that people write. Notebooks have their own checks; the lock names packages of others."""
-    found = [p for p in ROOT.iterdir() if p.is_file() and p.name != "requirements.lock"]
+    found = [p for p in ROOT.iterdir() if p.is_file() and p.name not in ("requirements.lock", ".git")]
     for folder in FOLDERS:
         found += [p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     for path in sorted(found):
