@@ -31,7 +31,7 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
     ax.minorticks_off()
     lowest = min(accuracy.mean(0).min() for _, accuracy in curves.values())
     ax.set(xlabel="labels bought", ylabel="test accuracy", ylim=(max(0, lowest - 0.1), 1.02), title=title)
-    ax.legend(loc="best", fontsize=9)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=9)
 
 
 def ablations(axes, changed: dict[str, dict[str, tuple[float, float, float]]],
