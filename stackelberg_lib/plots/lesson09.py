@@ -22,7 +22,7 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
         else:
             ax.plot(labels, mean, **style.arm(name))
     if ceiling is not None:
-        ax.axhline(ceiling, **style.arm("all"))
+        ax.axhline(ceiling, **style.arm("all", label="all labels (three times the steps)"))
     if best is not None:
         ax.axhline(best, **style.arm("bound", label="best possible (Bayes)"))
     labels = next(iter(curves.values()))[0]
@@ -31,20 +31,33 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
     ax.minorticks_off()
     lowest = min(accuracy.mean(0).min() for _, accuracy in curves.values())
     ax.set(xlabel="labels bought", ylabel="test accuracy", ylim=(max(0, lowest - 0.1), 1.02), title=title)
-    ax.legend(loc="lower right", fontsize=9)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=9)
 
 
-def ablations(ax, found: dict[str, dict[str, tuple[float, float, float]]], title: str) -> None:
-    """What one change to the loop does to an arm; found: arm -> (change -> mean difference in area, low, high)."""
-    for shift, (name, changes) in zip(np.linspace(-0.12, 0.12, len(found)), found.items(), strict=True):
-        for place, (mean, low, high) in enumerate(changes.values()):
-            ax.errorbar(mean, place + shift, xerr=[[mean - low], [high - mean]], capsize=3,
-                        **style.arm(name, linestyle="none", label=style.ARMS[name]["label"] if place == 0 else None))
-    ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_yticks(range(len(changes)), list(changes))
-    ax.set(xlabel="area under accuracy against log(labels): changed minus as it is", title=title)
-    ax.invert_yaxis()
-    ax.legend(fontsize=9)
+def ablations(axes, changed: dict[str, dict[str, tuple[float, float, float]]],
+              gaps: dict[str, tuple[float, float, float]]) -> None:
+    """Left: what a change to the loop does to each arm's area; right: the first arm's area minus the second's under it.
+
+    changed: arm -> (change -> mean difference, low, high); gaps: change -> mean difference, low, high. Both of the area
+    under accuracy against log(labels); gaps may hold more rows, such as the loop without a change.
+    """
+    rows = list(gaps)
+    for shift, (name, by_change) in zip((-0.12, 0.12), changed.items(), strict=True):
+        look = style.arm(name, linestyle="none", capsize=3)
+        for change, (mean, low, high) in by_change.items():
+            axes[0].errorbar(mean, rows.index(change) + shift, xerr=[[mean - low], [high - mean]], **look)
+            look["label"] = None
+    for change, (mean, low, high) in gaps.items():
+        axes[1].errorbar(mean, rows.index(change), xerr=[[mean - low], [high - mean]], color="black", marker="o",
+                         capsize=3)
+    for ax in axes:
+        ax.axvline(0, color="black", linewidth=0.8)
+    first, second = (style.ARMS[name]["label"] for name in changed)
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].invert_yaxis()
+    axes[0].set(xlabel="area, changed minus as it is")
+    axes[1].set(xlabel=f"area, {first} minus {second}")
+    axes[0].legend(fontsize=9)
 
 
 def purchases(ax, counts: dict[str, np.ndarray], pool: np.ndarray, title: str) -> None:
@@ -81,11 +94,12 @@ def regrets(ax, found: dict[str, np.ndarray], title: str) -> None:
     ax.legend(fontsize=9, loc="upper left")
 
 
-def spending(ax, bought: dict[str, np.ndarray], budget: int, title: str) -> None:
-    """Labels bought so far against rounds, mean over seeds; bought: gate -> (seeds, T)."""
+def spending(ax, bought: dict[str, np.ndarray], budget: int, change: int, title: str) -> None:
+    """Labels bought so far against rounds, mean over seeds; bought: gate -> (seeds, T). change: a round to mark."""
     for name, marks in bought.items():
         ax.plot(np.arange(1, marks.shape[1] + 1), np.cumsum(marks, axis=1).mean(0), **style.arm(name, marker=None))
     ax.axhline(budget, **style.arm("bound", label="the budget"))
+    ax.axvline(change, color="#555555", linewidth=0.8, label="new intents")
     ax.set(xlabel="round", ylabel="labels bought", title=title)
     ax.legend(fontsize=9, loc="lower right")
 
@@ -96,5 +110,5 @@ def certified(ax, regret: np.ndarray, certificate: np.ndarray, title: str) -> No
     ax.plot(rounds, regret, **style.arm("all", label="regret, frozen features, all labels"))
     ax.plot(rounds, certificate, **style.arm("certificate"))
     ax.plot(rounds, rounds, **style.arm("bound", label="one a round, the most there is"))
-    ax.set(xlabel="round", ylabel="sum so far", title=title)
-    ax.legend(fontsize=9, loc="upper left")
+    ax.set(xlabel="round", ylabel="sum so far", title=title, ylim=(0.5, None))
+    ax.legend(fontsize=9, loc="lower right")

@@ -1,7 +1,7 @@
 """`make study-summary`: what the study of labels on frozen features found, from its recorded cells only.
 
 Per data set and start: the normalised area under accuracy against log(labels) of every rule, its difference to our
-default with a bootstrap interval, Wilcoxon's signed-rank test per seed with Holm's correction over the rules, the share
+default with Student's interval, Wilcoxon's signed-rank test per seed with Holm's correction over the rules, the share
 of the budget needed to reach what random has at the end and 90, 95, 99 % of what all labels bring, the evenness of the
 classes bought, and seconds of choosing. The last line is one JSON object with the same.
 """
@@ -172,7 +172,9 @@ def main() -> int:
 def _short(value):
     if isinstance(value, list):
         return [_short(v) for v in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.4g}") if np.isfinite(value) else None
 
 
 if __name__ == "__main__":

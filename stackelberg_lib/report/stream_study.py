@@ -124,8 +124,8 @@ def summary(model: str) -> dict:
             total, (low, high) = r[:, 0, -1], finished.interval(r[:, 0, -1:].astype(float))
             print(f"{arm:8s} {total.mean():7.1f} ({low[0]:.1f} to {high[0]:.1f}), on bought {r[:, 1, -1].mean():6.1f}, "
                   f"on skipped {r[:, 2, -1].mean():6.1f}; {bought:.0f} labels")
-            out[f"{start}/{arm}"] = {"regret": round(float(total.mean()), 2), "low": round(float(low[0]), 2),
-                                     "high": round(float(high[0]), 2), "labels": float(bought), "seeds": len(r)}
+            out[f"{start}/{arm}"] = {"regret": finished.rounded(total.mean()), "low": finished.rounded(low[0]),
+                                     "high": finished.rounded(high[0]), "labels": float(bought), "seeds": len(r)}
     return out
 
 

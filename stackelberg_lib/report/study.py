@@ -102,7 +102,8 @@ def cells(pairs: list[tuple[str, str]], starts: list[str], seeds: int) -> Iterat
     for start in starts:
         for seed in range(seeds):
             for data, model in pairs:
-                yield from (Cell(data, model, start, arm, seed) for arm in (ARMS if start == "own" else ABLATED))
+                yield from (Cell(data, model, start, arm, seed) for arm in (ARMS if start == "own" else ABLATED)
+                            if (start, arm) != ("adapted", "random"))  # random looks at no features
     for seed in range(seeds):
         yield from (Cell(data, model, "own", "all", seed) for data, model in pairs)
 
@@ -148,40 +149,61 @@ def reach(labels: np.ndarray, ours: np.ndarray, random: np.ndarray, draws: int =
     return share(np.arange(n)), float(low), float(high)
 
 
-def ablation(lines: list[dict], start: str, arm: str) -> tuple[float, float, float, int]:
-    """What one change does to an arm's area: mean difference to start "own", 95 % interval, seeds that have both."""
-    areas: dict[str, dict[int, float]] = {start: {}, "own": {}}
+def difference(lines: list[dict], these: tuple[str, str], those: tuple[str, str]) -> tuple[float, float, float, int]:
+    """Area of one (start, arm) minus another's: mean difference, its 95 % interval, seeds that have both."""
+    areas: dict[tuple[str, str], dict[int, float]] = {these: {}, those: {}}
     for line in lines:
-        if line["strategy"] == arm and line["start"] in areas:
-            area = pool_summary.area(np.array(line["labels"]), np.array(line["accuracy"]))
-            areas[line["start"]][line["seed"]] = float(area)
-    shared = sorted(areas["own"].keys() & areas[start].keys())
+        if (kind := (line["start"], line["strategy"])) in areas:
+            areas[kind][line["seed"]] = float(pool_summary.area(np.array(line["labels"]), np.array(line["accuracy"])))
+    shared = sorted(areas[these].keys() & areas[those].keys())
     if not shared:
-        raise InputError(f"no seed of {arm} is finished with start={start!r} and with 'own'; run `make study`")
-    gaps = np.array([[areas[start][s] - areas["own"][s]] for s in shared])
+        raise InputError(f"no seed has finished both {' '.join(these)} and {' '.join(those)}; run `make study`")
+    gaps = np.array([[areas[these][s] - areas[those][s]] for s in shared])
     (low,), (high,) = finished.interval(gaps)
     return float(gaps.mean()), float(low), float(high), len(shared)
 
 
+def ablations(lines: list[dict]) -> tuple[dict[str, dict], dict[str, tuple[float, float, float, int]]]:
+    """What one change does, see `difference`: to each arm's area, by arm and start; to ours minus random's, by start.
+
+    Random does not look at features: with start "adapted" it is what it is with "own".
+    """
+    done = {(line["start"], line["strategy"]) for line in lines} | {("own", "random")}
+    others = {start: start if (start, "random") in done else "own" for start in STARTS if (start, DEFAULT) in done}
+    changed = {arm: {start: difference(lines, (start, arm), ("own", arm)) for start in others
+                     if start != "own" and (start, arm) in done} for arm in ABLATED}
+    return changed, {start: difference(lines, (start, DEFAULT), (other, "random")) for start, other in others.items()}
+
+
 def summary(pairs: list[tuple[str, str]]) -> dict:
-    """Print the table of every start and pair that has finished cells; returns the same for JSON."""
+    """Print the table and the ablations of every pair that has finished cells; returns the same for JSON."""
     out = {}
     for data, model in pairs:
         lines = read(data, model)
-        for start in STARTS:
-            try:
-                rows, found = pool_summary.table(lines, start), curves(lines, start)
-            except InputError as error:
-                print(f"left out: {data}, {model}, {start}: {error}", file=sys.stderr)
-                continue
-            pool_summary.show(f"{data}, {model} with LoRA, start {start}", rows, pool_summary.ceiling(lines))
-            share = reach(*found[DEFAULT], found["random"][1])
-            print(f"{DEFAULT} has random's last accuracy with {share[0]:.0%} of its labels "
-                  f"(95 % interval {share[1]:.0%} to {share[2]:.0%}, {len(found['random'][1])} seeds)")
-            out[f"{data}/{model}/{start}"] = {"reach": [round(s, 4) if np.isfinite(s) else None for s in share], **{
-                r.strategy: {"seeds": r.seeds, "area": round(r.area, 4), "difference": round(r.difference, 4),
-                             "low": round(r.low, 4), "high": round(r.high, 4)} for r in rows}}
+        try:
+            rows, found = pool_summary.table(lines), curves(lines)
+        except InputError as error:
+            print(f"left out: {data}, {model}: {error}", file=sys.stderr)
+            continue
+        pool_summary.show(f"{data}, {model} with LoRA", rows, pool_summary.ceiling(lines))
+        share = reach(*found[DEFAULT], found["random"][1])
+        at = "never within the budget" if np.isinf(share[0]) else f"with {share[0]:.0%} of its labels"
+        print(f"{DEFAULT} has random's last accuracy {at} "
+              f"(bootstrap interval {share[1]:.0%} to {share[2]:.0%}, {len(found['random'][1])} seeds)")
+        areas = {r.strategy: {"seeds": r.seeds, **{key: finished.rounded(getattr(r, key))
+                                                   for key in ("area", "difference", "low", "high")}} for r in rows}
+        reached = [finished.rounded(s) for s in share]
+        out[f"{data}/{model}"] = {"reach": reached, "ablations": _show_ablations(lines), **areas}
     return out
+
+
+def _show_ablations(lines: list[dict]) -> dict:
+    changed, gaps = ablations(lines)
+    named = {**{f"{arm}, {start} minus own": d for arm, by in changed.items() for start, d in by.items()},
+             **{f"{DEFAULT} minus random, {start}": d for start, d in gaps.items()}}
+    for name, (mean, low, high, n) in named.items():
+        print(f"area, {name:32s} {mean:+.4f} ({low:+.4f} to {high:+.4f}, {n} seeds)")
+    return {name: [finished.rounded(x) for x in d[:3]] for name, d in named.items()}
 
 
 def draw(data: str, model: str) -> Path:
@@ -228,7 +250,7 @@ def _work(a: argparse.Namespace) -> int:
         finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
     found = summary(pairs)
     for pair in pairs:
-        if f"{'/'.join(pair)}/own" in found and not a.summary:
+        if '/'.join(pair) in found and not a.summary:
             print(f"written: {draw(*pair).name}")
     print(json.dumps(found))
     return 0 if found else 2

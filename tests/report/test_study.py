@@ -51,7 +51,7 @@ def test_a_stopped_study_goes_on_where_it_was(small, monkeypatch, capsys):
     assert first["labels"] == [6, 12] and first["steps"] == [2, 2] and ceiling["steps"] == [6]
     assert ceiling["labels"] == [77]  # 80 % of the 96 texts that the file gives to the pool
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    found = last[f"{small}/pocket/own"]
+    found = last[f"{small}/pocket"]
     assert found["random"]["seeds"] == 1 and len(found["reach"]) == 3
     assert path.with_suffix(".png").stat().st_size > 5000
 
@@ -107,14 +107,34 @@ def test_more_steps_on_the_larger_model_change_little():
         np.testing.assert_allclose(used[arm]["accuracy"], line["accuracy"], atol=0.02)
 
 
-def test_an_ablation_is_compared_seed_by_seed():
-    lines = [{"start": start, "strategy": "random", "seed": s, "labels": [1, 2, 4],
-              "accuracy": [0, level + s / 10, 0.4]}
-             for start, level, seeds in (("own", 0.2, (0, 1, 2)), ("warm", 0.3, (1, 2, 3))) for s in seeds]
-    mean, low, high, n = study.ablation(lines, "warm", "random")
+def kind(start, strategy, level, seeds):
+    """Cells whose area is level / 2 + seed / 10 and a constant."""
+    return [{"start": start, "strategy": strategy, "seed": s, "labels": [1, 2, 4], "accuracy": [0, level + s / 5, 0.4]}
+            for s in seeds]
+
+
+def test_areas_are_compared_seed_by_seed():
+    lines = kind("own", "random", 0.2, (0, 1, 2)) + kind("warm", "random", 0.3, (1, 2, 3))
+    mean, low, high, n = study.difference(lines, ("warm", "random"), ("own", "random"))
     assert n == 2 and mean == pytest.approx(0.05) and low == pytest.approx(0.05) and high == pytest.approx(0.05)
-    with pytest.raises(InputError, match="no seed of random is finished with start='epochs'"):
-        study.ablation(lines, "epochs", "random")
+    with pytest.raises(InputError, match="no seed has finished both epochs random and own random"):
+        study.difference(lines, ("epochs", "random"), ("own", "random"))
+
+
+def test_ablations_compare_each_arm_with_itself_and_ours_with_random():
+    levels = {("own", "coverage"): 0.2, ("own", "random"): 0.1, ("warm", "coverage"): 0.3, ("warm", "random"): 0.5,
+              ("adapted", "coverage"): 0.6}
+    lines = [line for (start, arm), level in levels.items() for line in kind(start, arm, level, range(5))]
+    changed, gaps = study.ablations(lines)
+    assert {arm: {start: round(d[0], 9) for start, d in by.items()} for arm, by in changed.items()} == {
+        "coverage": {"warm": 0.05, "adapted": 0.2}, "random": {"warm": 0.2}}
+    assert {start: round(d[0], 9) for start, d in gaps.items()} == {"own": 0.05, "warm": -0.1, "adapted": 0.25}
+
+
+def test_random_is_not_run_again_where_only_features_change():
+    wanted = list(study.cells([("x", "m")], list(study.STARTS), 2))
+    assert Cell("x", "m", "adapted", "random", 0) not in wanted and len(wanted) == len(set(wanted))
+    assert Cell("x", "m", "adapted", "coverage", 1) in wanted and Cell("x", "m", "warm", "random", 1) in wanted
 
 
 def test_the_share_of_the_labels_and_its_interval():
@@ -135,13 +155,16 @@ def test_the_study_refuses_what_it_cannot_read(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: DATA=nowhere does not exist")
 
 
-def test_interval_covers_the_mean_as_often_as_it_says():
+@pytest.mark.parametrize("seeds", [5, 40])
+def test_interval_covers_the_mean_as_often_as_it_says(seeds):
     rng = np.random.default_rng(0)
-    covered = []
-    for _ in range(400):
-        low, high = cells.interval(rng.normal(size=(40, 1)), draws=400)
-        covered.append(low[0] <= 0 <= high[0])
-    assert 0.90 < np.mean(covered) < 0.98  # the percentile bootstrap runs a little short at 40 seeds
+    low, high = cells.interval(rng.normal(size=(seeds, 4000)))
+    assert 0.94 < np.mean((low <= 0) & (0 <= high)) < 0.96  # standard error 0.0034; a bootstrap of 5 covers 0.84
+
+
+def test_one_seed_has_no_interval():
+    (low,), (high,) = cells.interval(np.array([[0.3]]))
+    assert (low, high) == (-np.inf, np.inf) and cells.rounded(low) is None and cells.rounded(1 / 3) == 0.3333
 
 
 def test_cells_that_stand_in_a_file_are_left_out(tmp_path):
