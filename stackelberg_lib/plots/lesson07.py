@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import t
 
 from stackelberg_lib.plots import style
-from stackelberg_lib.plots.intervals import mean_interval
+from stackelberg_lib.plots.intervals import t_interval
 
 # Ways of training and of scaling are no arms of the game; lightness, line and marker tell them apart in grey too.
 WAYS = {
@@ -20,11 +19,6 @@ SCALES = {
     "alpha/sqrt(r)": dict(color="#9a9a9a", linestyle="--", marker="s", label=r"$\alpha/\sqrt{r}$"),
     "alpha/r": dict(color="#0b3c8c", linestyle="-", marker="o", label=r"$\alpha/r$"),
 }
-
-
-def interval(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, low and high end of the 95 % t interval over axis 0 of x (seeds, ...), for few seeds."""
-    return mean_interval(x, float(t.ppf(0.975, len(x) - 1)))
 
 
 def draw_first_step(ranks: list[int], change: dict[str, np.ndarray], predicted: np.ndarray, title: str, caption: str):
@@ -67,7 +61,7 @@ def draw_modules(accuracy: dict[str, np.ndarray], parameters: dict[str, int], ti
 
     fig, ax = plt.subplots(figsize=(7.2, 3.4))
     for place, values in enumerate(accuracy.values()):
-        mean, low, high = interval(values)
+        mean, low, high = t_interval(values)
         ax.plot(values, np.full(len(values), place + 0.18), ".", color="#9a9a9a")
         ax.errorbar(mean, place, xerr=[[mean - low], [high - mean]], color="#0b3c8c", marker="o", capsize=3)
     names = [f"{name}\n({parameters[name]:,} trained)" for name in accuracy]
@@ -158,7 +152,7 @@ def draw_challenger(gains: dict[str, dict[str, np.ndarray]], title: str, caption
     looks = ({"color": "#0b3c8c", "marker": "o"}, {"color": "#d1670a", "marker": "^"})
     for shift, look, (steps, arms) in zip((-0.14, 0.14), looks, gains.items(), strict=True):
         for place, values in enumerate(arms.values()):
-            mean, low, high = interval(values)
+            mean, low, high = t_interval(values)
             ax.errorbar(mean, place + shift, xerr=[[mean - low], [high - mean]], capsize=3,
                         label=steps if place == 0 else None, **look)
     ax.axvline(0, color="black", linewidth=0.8)
@@ -170,6 +164,6 @@ def draw_challenger(gains: dict[str, dict[str, np.ndarray]], title: str, caption
 
 
 def _with_interval(ax, x, values: np.ndarray, look: dict) -> None:
-    mean, low, high = interval(values)
+    mean, low, high = t_interval(values)
     ax.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
     ax.plot(x, mean, **look)
