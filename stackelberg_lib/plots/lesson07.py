@@ -131,13 +131,13 @@ def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
 
 
 def draw_loss(losses: list[float], levels: dict[str, float], title: str, caption: str):
-    """Training loss against step; levels: name -> a loss to compare with, drawn level (at most two)."""
+    """Training loss against step; levels: name -> a loss to compare with, drawn level (two)."""
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(7.2, 3.2))
     ax.plot(np.arange(1, len(losses) + 1), losses, color="#0b3c8c", label="LoRA, answers' tokens")
     looks = (dict(color="#9a9a9a", linestyle="--"), dict(color="#000000", linestyle=":"))
-    for look, (name, value) in zip(looks, levels.items(), strict=False):
+    for look, (name, value) in zip(looks, levels.items(), strict=True):
         ax.axhline(value, label=name, linewidth=1.5, **look)
     ax.set(xlabel="optimiser step", ylabel="loss (nats a token)", ylim=(0, None))
     ax.legend(fontsize=9, loc="upper right", bbox_to_anchor=(1, 0.87))

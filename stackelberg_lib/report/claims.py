@@ -222,7 +222,7 @@ def in_words(expected: list | None) -> str:
 
 
 def plain(statement: str) -> str:
-    """A statement without its TeX, for a terminal: $\\alpha^{\\mathrm{adp}} \\sqrt{dT}$ is alpha_adp sqrt(dT)."""
+    """A statement without its TeX, for a terminal: a radius reads alpha_adp, a rate sqrt(dT)."""
     text = re.sub(r"\^\{\\mathrm\{(\w+)\}\}", r"_\1", statement)
     text = re.sub(r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)", text)
     return re.sub(r"\\[,;]|[\\${}]", "", text)

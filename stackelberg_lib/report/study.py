@@ -168,7 +168,7 @@ def ablations(lines: list[dict]) -> tuple[dict[str, dict], dict[str, tuple[float
 
     Random does not look at features: with start "adapted" it is what it is with "own".
     """
-    done = {(line["start"], line["strategy"]) for line in lines} | {("own", "random")}
+    done = {(line["start"], line["strategy"]) for line in lines}
     others = {start: start if (start, "random") in done else "own" for start in STARTS if (start, DEFAULT) in done}
     changed = {arm: {start: difference(lines, (start, arm), ("own", arm)) for start in others
                      if start != "own" and (start, arm) in done} for arm in ABLATED}
@@ -250,7 +250,7 @@ def _work(a: argparse.Namespace) -> int:
         finished.do(todo, run, lambda line: path_of(line["data"], line["model"]), a.workers)
     found = summary(pairs)
     for pair in pairs:
-        if '/'.join(pair) in found and not a.summary:
+        if "/".join(pair) in found and not a.summary:
             print(f"written: {draw(*pair).name}")
     print(json.dumps(found))
     return 0 if found else 2
