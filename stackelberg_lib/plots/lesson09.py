@@ -34,6 +34,32 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=9)
 
 
+def ablations(axes, changed: dict[str, dict[str, tuple[float, float, float]]],
+              gaps: dict[str, tuple[float, float, float]]) -> None:
+    """Left: what a change to the loop does to each arm's area; right: the first arm's area minus the second's under it.
+
+    changed: arm -> (change -> mean difference, low, high); gaps: change -> mean difference, low, high. Both of the area
+    under accuracy against log(labels); gaps may hold more rows, such as the loop without a change.
+    """
+    rows = list(gaps)
+    for shift, (name, by_change) in zip((-0.12, 0.12), changed.items(), strict=True):
+        look = style.arm(name, linestyle="none", capsize=3)
+        for change, (mean, low, high) in by_change.items():
+            axes[0].errorbar(mean, rows.index(change) + shift, xerr=[[mean - low], [high - mean]], **look)
+            look["label"] = None
+    for change, (mean, low, high) in gaps.items():
+        axes[1].errorbar(mean, rows.index(change), xerr=[[mean - low], [high - mean]], color="black", marker="o",
+                         capsize=3)
+    for ax in axes:
+        ax.axvline(0, color="black", linewidth=0.8)
+    first, second = (style.ARMS[name]["label"] for name in changed)
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].invert_yaxis()
+    axes[0].set(xlabel="area, changed minus as it is")
+    axes[1].set(xlabel=f"area, {first} minus {second}")
+    axes[0].legend(fontsize=9)
+
+
 def purchases(ax, counts: dict[str, np.ndarray], pool: np.ndarray, title: str) -> None:
     """Labels bought per class, from frequent to rare; the pool's own frequencies (C,) scaled to the same budget."""
     order = np.argsort(-pool, kind="stable")
