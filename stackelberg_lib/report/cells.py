@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from stackelberg_lib.errors import InputError
-from stackelberg_lib.plots.intervals import t_interval
 from stackelberg_lib.report.provenance import checkout
 
 
@@ -63,11 +62,6 @@ def exit_code(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; what is finished stays, the same command goes on from there", file=sys.stderr)
         return 130
-
-
-def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Student's 95 % interval of the mean over axis 0 of samples (seeds, P): a bootstrap of 5 is too narrow."""
-    return t_interval(samples)[1:]
 
 
 def rounded(x: float) -> float | None:

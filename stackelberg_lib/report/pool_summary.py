@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from stackelberg_lib.errors import InputError
+from stackelberg_lib.plots.intervals import t_interval
 from stackelberg_lib.pool.strategies import DEFAULT
 from stackelberg_lib.report import pool_study
-from stackelberg_lib.report.cells import interval
 
 OURS = DEFAULT
 SHARES = (0.9, 0.95, 0.99)  # of the accuracy with all labels
@@ -107,14 +107,14 @@ def table(lines: list[dict], start: str = "own", ours: str = OURS) -> list[Row]:
             continue
         mine, theirs = (np.array([of[seed] for seed in seeds]) for of in (found[ours], by_seed))
         gap = area(labels, theirs) - area(labels, mine)
-        low, high = interval(gap[:, None])
+        _, low, high = t_interval(gap)
         goal = np.mean([found["random"][seed][-1] for seed in seeds if seed in found["random"]])
         reach, *near = (_share(labels, theirs.mean(0), target)
                         for target in (goal, *(share * (top or np.inf) for share in SHARES)))
         balance, seconds = (float(np.mean([np.sum(here[rule, seed][key]) for seed in seeds]))
                             for key in ("balance", "seconds"))
-        rows.append(Row(rule, len(seeds), float(area(labels, theirs).mean()), float(gap.mean()), float(low[0]),
-                        float(high[0]), None if rule == ours else _wilcoxon(gap), reach, near, balance, seconds))
+        rows.append(Row(rule, len(seeds), float(area(labels, theirs).mean()), float(gap.mean()), float(low),
+                        float(high), None if rule == ours else _wilcoxon(gap), reach, near, balance, seconds))
     tested = [k for k, row in enumerate(rows) if row.p is not None]
     for k, p in zip(tested, holm(np.array([rows[k].p for k in tested])), strict=True):
         rows[k] = rows[k]._replace(p=float(p))

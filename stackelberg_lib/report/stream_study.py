@@ -25,6 +25,7 @@ import numpy as np
 from stackelberg_lib.errors import InputError
 from stackelberg_lib.lm.stream import GATES as ARMS
 from stackelberg_lib.lm.stream import regret
+from stackelberg_lib.plots.intervals import t_interval
 from stackelberg_lib.report import cells as finished
 from stackelberg_lib.report.recorded import RESULTS
 
@@ -121,11 +122,11 @@ def summary(model: str) -> dict:
         print(f"\nstream {start}, {model}, {len(found['llf'])} seeds: mistakes beyond those of all labels")
         for arm, r in found.items():
             bought = np.mean([len(x["bought"]) for x in lines if (x["start"], x["strategy"]) == (start, arm)])
-            total, (low, high) = r[:, 0, -1], finished.interval(r[:, 0, -1:].astype(float))
-            print(f"{arm:8s} {total.mean():7.1f} ({low[0]:.1f} to {high[0]:.1f}), on bought {r[:, 1, -1].mean():6.1f}, "
+            total, low, high = t_interval(r[:, 0, -1].astype(float))
+            print(f"{arm:8s} {total:7.1f} ({low:.1f} to {high:.1f}), on bought {r[:, 1, -1].mean():6.1f}, "
                   f"on skipped {r[:, 2, -1].mean():6.1f}; {bought:.0f} labels")
-            out[f"{start}/{arm}"] = {"regret": finished.rounded(total.mean()), "low": finished.rounded(low[0]),
-                                     "high": finished.rounded(high[0]), "labels": float(bought), "seeds": len(r)}
+            out[f"{start}/{arm}"] = {"regret": finished.rounded(total), "low": finished.rounded(low),
+                                     "high": finished.rounded(high), "labels": float(bought), "seeds": len(r)}
     return out
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from stackelberg_lib.errors import InputError
+from stackelberg_lib.plots.intervals import t_interval
 from stackelberg_lib.pool.strategies import DEFAULT
 from stackelberg_lib.report import cells as finished
 from stackelberg_lib.report import pool_summary
@@ -158,9 +159,8 @@ def difference(lines: list[dict], these: tuple[str, str], those: tuple[str, str]
     shared = sorted(areas[these].keys() & areas[those].keys())
     if not shared:
         raise InputError(f"no seed has finished both {' '.join(these)} and {' '.join(those)}; run `make study`")
-    gaps = np.array([[areas[these][s] - areas[those][s]] for s in shared])
-    (low,), (high,) = finished.interval(gaps)
-    return float(gaps.mean()), float(low), float(high), len(shared)
+    mean, low, high = t_interval(np.array([areas[these][s] - areas[those][s] for s in shared]))
+    return float(mean), float(low), float(high), len(shared)
 
 
 def ablations(lines: list[dict]) -> tuple[dict[str, dict], dict[str, tuple[float, float, float, int]]]:
@@ -222,7 +222,7 @@ def draw(data: str, model: str) -> Path:
     fig, ax = plt.subplots()
     lesson09.learning_curves(ax, found, pool_summary.ceiling(lines),
                              pocketdesk.bayes_accuracy() if data == "pocketdesk" else None, title,
-                             {arm: finished.interval(accuracy) for arm, (_, accuracy) in found.items()})
+                             {arm: t_interval(accuracy)[1:] for arm, (_, accuracy) in found.items()})
     path = path_of(data, model).with_suffix(".png")
     fig.savefig(path)
     plt.close(fig)

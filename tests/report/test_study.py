@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stackelberg_lib.errors import InputError
+from stackelberg_lib.plots.intervals import t_interval
 from stackelberg_lib.report import cells, study
 from stackelberg_lib.report.study import Cell
 
@@ -158,13 +159,14 @@ def test_the_study_refuses_what_it_cannot_read(monkeypatch, capsys):
 @pytest.mark.parametrize("seeds", [5, 40])
 def test_interval_covers_the_mean_as_often_as_it_says(seeds):
     rng = np.random.default_rng(0)
-    low, high = cells.interval(rng.normal(size=(seeds, 4000)))
+    _, low, high = t_interval(rng.normal(size=(seeds, 4000)))
     assert 0.94 < np.mean((low <= 0) & (0 <= high)) < 0.96  # standard error 0.0034; a bootstrap of 5 covers 0.84
 
 
 def test_one_seed_has_no_interval():
-    (low,), (high,) = cells.interval(np.array([[0.3]]))
-    assert (low, high) == (-np.inf, np.inf) and cells.rounded(low) is None and cells.rounded(1 / 3) == 0.3333
+    mean, low, high = t_interval(np.array([0.3]))
+    assert mean == 0.3 and (low, high) == (-np.inf, np.inf)
+    assert cells.rounded(low) is None and cells.rounded(1 / 3) == 0.3333
 
 
 def test_cells_that_stand_in_a_file_are_left_out(tmp_path):
