@@ -34,20 +34,20 @@ def learning_curves(ax, curves: dict[str, tuple[np.ndarray, np.ndarray]], ceilin
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=9)
 
 
-def ablations(axes, changed: dict[str, dict[str, tuple[float, float, float]]],
-              gaps: dict[str, tuple[float, float, float]]) -> None:
+def ablations(axes, changed: dict[str, dict[str, tuple[float, float, float, int]]],
+              gaps: dict[str, tuple[float, float, float, int]]) -> None:
     """Left: what a change to the loop does to each arm's area; right: the first arm's area minus the second's under it.
 
-    changed: arm -> (change -> mean difference, low, high); gaps: change -> mean difference, low, high. Both of the area
-    under accuracy against log(labels); gaps may hold more rows, such as the loop without a change.
+    changed: arm -> (change -> mean difference, low, high, seeds); gaps: change -> the same. Both of the area under
+    accuracy against log(labels); gaps may hold more rows, such as the loop without a change.
     """
     rows = list(gaps)
     for shift, (name, by_change) in zip((-0.12, 0.12), changed.items(), strict=True):
         look = style.arm(name, linestyle="none", capsize=3)
-        for change, (mean, low, high) in by_change.items():
+        for change, (mean, low, high, _) in by_change.items():
             axes[0].errorbar(mean, rows.index(change) + shift, xerr=[[mean - low], [high - mean]], **look)
             look["label"] = None
-    for change, (mean, low, high) in gaps.items():
+    for change, (mean, low, high, _) in gaps.items():
         axes[1].errorbar(mean, rows.index(change), xerr=[[mean - low], [high - mean]], color="black", marker="o",
                          capsize=3)
     for ax in axes:

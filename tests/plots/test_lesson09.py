@@ -24,15 +24,15 @@ def drawn(bar):
 
 
 def test_ablations_stand_in_their_rows(axes):
-    changed = {"coverage": {"warm": (0.1, 0.05, 0.3), "epochs": (-0.2, -0.4, 0.1)},
-               "random": {"warm": (0.0, -0.1, 0.2), "epochs": (0.3, 0.2, 0.4)}}
-    gaps = {"as it is": (0.5, 0.4, 0.7), "warm": (0.6, 0.5, 0.8), "epochs": (-0.1, -0.3, 0.2)}
+    changed = {"coverage": {"warm": (0.1, 0.05, 0.3, 5), "epochs": (-0.2, -0.4, 0.1, 5)},
+               "random": {"warm": (0.0, -0.1, 0.2, 5), "epochs": (0.3, 0.2, 0.4, 5)}}
+    gaps = {"as it is": (0.5, 0.4, 0.7, 5), "warm": (0.6, 0.5, 0.8, 5), "epochs": (-0.1, -0.3, 0.2, 5)}
     lesson09.ablations(axes, changed, gaps)
     left, right = ([drawn(bar) for bar in ax.containers] for ax in axes)
-    wanted = [(*changed[arm][change], row + shift) for arm, shift in (("coverage", -0.12), ("random", 0.12))
+    wanted = [(*changed[arm][change][:3], row + shift) for arm, shift in (("coverage", -0.12), ("random", 0.12))
               for change, row in (("warm", 1), ("epochs", 2))]
     np.testing.assert_allclose(left, wanted)
-    np.testing.assert_allclose(right, [(*gap, row) for row, gap in enumerate(gaps.values())])
+    np.testing.assert_allclose(right, [(*gap[:3], row) for row, gap in enumerate(gaps.values())])
     assert [t.get_text() for t in axes[0].get_yticklabels()] == list(gaps)
     assert [t.get_text() for t in axes[0].get_legend().get_texts()] == ["weighted coverage", "random"]
     assert axes[1].get_xlabel() == f"area, {style.ARMS['coverage']['label']} minus random"

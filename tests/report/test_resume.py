@@ -221,8 +221,10 @@ def test_two_runs_into_one_folder(counted, argv, tmp_path, capsys):
 WAIT = "import pathlib, time\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.05)"
 
 
-def test_two_workers_run_two_lessons_at_once(counted, argv, tmp_path, capsys):
+@pytest.mark.parametrize("given", [None, "3"])
+def test_two_workers_run_two_lessons_at_once(counted, argv, tmp_path, capsys, monkeypatch, given):
     """Each waits until the other has started; one after the other they would wait for ever."""
+    monkeypatch.setenv("OMP_NUM_THREADS", given) if given else monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     write, runs = counted
     threads = "import os\nprint('threads', os.environ['OMP_NUM_THREADS'])"
     for name, other in (("01_a", "ran_02_b"), ("02_b", "ran_01_a")):
@@ -232,20 +234,20 @@ def test_two_workers_run_two_lessons_at_once(counted, argv, tmp_path, capsys):
     assert sorted(line.partition("]")[2].split(" in ")[0] for line in err) == [
         " 01_a: passed", " 01_a: started", " 02_b: passed", " 02_b: started"]
     assert all(line.startswith("[") and "/2]" in line for line in err)
-    want = os.environ.get("OMP_NUM_THREADS") or max(1, os.cpu_count() // 2)
-    assert f"threads {want}" in (tmp_path / "out/01_a.html").read_text()
+    assert f"threads {given or max(1, os.cpu_count() // 2)}" in (tmp_path / "out/01_a.html").read_text()
 
 
 def test_interrupting_several_stops_all_kernels(counted, argv, tmp_path):
     write, runs = counted
-    for name in ("01_a", "02_b"):
+    for name in ("01_a", "02_b", "03_c"):
         write(name, "import time\ntime.sleep(120)")
     job = subprocess.Popen([*RUNNER, *argv, "--workers=2"], stderr=subprocess.PIPE, text=True)
-    until(lambda: runs("01_a") and runs("02_b"))
+    until(lambda: runs("02_b") and runs("03_c"))  # the last ones first
     job.send_signal(signal.SIGTERM)
     err = job.communicate(timeout=60)[1]
-    assert job.returncode == 130 and "interrupted after 0 of 2 lessons" in err and "Traceback" not in err
-    until(lambda: gone(runs("01_a")[0]) and gone(runs("02_b")[0]), seconds=5)
+    assert job.returncode == 130 and "interrupted after 0 of 3 lessons" in err and "Traceback" not in err
+    until(lambda: gone(runs("02_b")[0]) and gone(runs("03_c")[0]), seconds=5)
+    assert not runs("01_a") and "01_a: started" not in err  # it waited for a worker
     assert not list((tmp_path / "out").glob("0*"))
 
 
