@@ -126,11 +126,12 @@ def fit_head(h: np.ndarray, y: np.ndarray, classes: int) -> Head:
     With one class only the head is sure of it.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     seen = np.unique(y)
     if len(seen) < 2:
         return Head(np.zeros((1, h.shape[1])), np.zeros(1), seen, classes)
-    with warnings.catch_warnings():
+    with threadpool_limits(1), warnings.catch_warnings():  # the products are small: threads would wait for each other
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few labels: no surprise here
         fitted = LogisticRegression(C=HEAD, max_iter=1000).fit(h, y)
     if len(seen) == 2:  # scikit-learn keeps the difference of the two scores
