@@ -26,6 +26,8 @@ MATHJAX_CONFIG = json.dumps({
 LONG = 40  # lines of output that are folded away
 HEADING = re.compile(r"<h([23])>(.*?)</h\1>", re.DOTALL)
 CONTENTS = "<!-- contents -->"
+NOTEBOOK_LINK = re.compile(r'<a href="(\d\d_\w+)\.ipynb">')
+LESSON_LINK = re.compile(r'<a data-lesson="(\w+)"[^>]*>')
 # the cells as nbconvert writes them, in a page of our own: its page would fetch scripts and has one colour scheme
 TEMPLATE = """{%- extends 'lab/base.html.j2' -%}
 {%- macro folded(lines) -%}
@@ -97,7 +99,7 @@ def page(nb: nbformat.NotebookNode, title: str, facts: str = "") -> str:
     nb.metadata.pop("widgets", None)
     _name_figures(nb)
     text, _ = exporter.from_notebook_node(nb)
-    text, contents = _with_anchors(text)
+    text, contents = _with_anchors(NOTEBOOK_LINK.sub(r'<a data-lesson="\1">', text))
     return text.replace(CONTENTS, contents, 1)
 
 
@@ -136,11 +138,20 @@ def _with_anchors(text: str) -> tuple[str, str]:
 
 
 def link(out: Path, lessons: list[Lesson]) -> None:
-    """Link the pages of `lessons`, which are all written, to the ones before and after. Raises InputError."""
+    """Link the pages of `lessons`, which are all written, to the ones before and after and where their text names them.
+
+    The name of a lesson that has no page here stays without a link. Raises InputError.
+    """
+    there = {lesson.name for lesson in lessons}
+
+    def named(match: re.Match) -> str:
+        name = match.group(1)
+        return f'<a data-lesson="{name}" href="{name}.html">' if name in there else f'<a data-lesson="{name}">'
+
     for before, lesson, after in zip([None, *lessons], lessons, [*lessons[1:], None], strict=False):
         near = [f'<a rel="{rel}" href="{other.name}.html">{arrow.format(html.escape(other.title))}</a>'
                 for rel, other, arrow in (("prev", before, "← {}"), ("next", after, "{} →")) if other]
         file = out / f"{lesson.name}.html"
         text = LESSONS.sub(lambda match, near=near: match.group(1) + "\n".join(near) + match.group(2),
                            file.read_text(encoding="utf-8"))
-        files.write(file, text)
+        files.write(file, LESSON_LINK.sub(named, text))

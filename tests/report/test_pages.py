@@ -106,6 +106,25 @@ def test_links_between_lessons(nb, tmp_path):
     assert near(c) == 2 * [("prev", "02_x.html", "← 02 <02>")]
 
 
+def test_lessons_named_in_the_text(nb, tmp_path):
+    """A link to a notebook leads to its page, and nowhere as long as the report has none."""
+    nb.cells[0].source += "\n\n- [two](02_x.ipynb)\n- [nine](09_x.ipynb)\n- [more](https://example.org/02_x.ipynb)"
+    a, b, c = (lesson(number, tmp_path, number) for number in ("01", "02", "09"))
+    for one in (a, b, c):
+        (tmp_path / f"{one.name}.html").write_text(pages.page(nb, one.title))
+
+    def seen():
+        tags = Tags((tmp_path / "01_x.html").read_text())
+        return [(text, x.get("href")) for x, text in tags.named("a") if text in ("two", "nine", "more")]
+
+    more = ("more", "https://example.org/02_x.ipynb")
+    assert seen() == [("two", None), ("nine", None), more]
+    pages.link(tmp_path, [a, b])
+    assert seen() == [("two", "02_x.html"), ("nine", None), more]
+    pages.link(tmp_path, [a, c])
+    assert seen() == [("two", None), ("nine", "09_x.html"), more]
+
+
 # --- colours
 
 STYLE = (pages.STATIC / "report.css").read_text()
