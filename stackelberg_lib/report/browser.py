@@ -65,6 +65,15 @@ SCROLL = """() => {
     e => e.getBoundingClientRect().right > page.clientWidth + 1 && !boxed(e));
   return over + ' px too wide' + (wide ? ', by ' + wide.outerHTML.slice(0, 80) : '');
 }"""
+# Formulas that were shrunk to fit until they are hard to read.
+SMALL = """least => [...document.querySelectorAll('mjx-container > svg')].filter(svg => {
+  const shown = svg.getBoundingClientRect().width;
+  svg.style.maxWidth = 'none';
+  const full = svg.getBoundingClientRect().width;
+  svg.style.maxWidth = '';
+  return shown < least * full;
+}).map(svg => svg.parentElement.textContent.trim().slice(0, 60))"""
+LEAST = 0.55  # of a formula's size: letters of 9 pixels
 # Where the links lead, and the places that links can lead to.
 PLACES = """() => [
   [...document.querySelectorAll('a[href], area[href]')].map(a => a.href),
@@ -129,6 +138,7 @@ def look(browser, path: Path) -> Seen:
         page.set_viewport_size({"width": width, "height": 900})
         over = page.evaluate(SCROLL)
         faults += [("scroll", f"at {width} px {over}")] if over else []
+        faults += [("math", f"at {width} px too small: {words}") for words in page.evaluate(SMALL, LEAST)]
     faults += _search(page)
     page.close()
     return Seen(path, list(dict.fromkeys(faults)), links, set(anchors), formulas)

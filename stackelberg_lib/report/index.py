@@ -101,7 +101,7 @@ def _claims(found: list[Verdict], profile: str, pages: set[str]) -> str:
 <p>What this run's lessons measured, held against the range that <code>claims.yaml</code> expects: {agree} agree,
 {disagree} disagree, {rest} {"is" if rest == 1 else "are"} not measured here. A claim that no number could decide, or
 that its lesson measures in another profile only, is not measured here.{few}</p>
-<table class="rows"><thead><tr><th>Claim</th><th>Statement</th><th>This run</th></tr></thead><tbody>
+<table class="rows claims"><thead><tr><th>Claim</th><th>Statement</th><th>This run</th></tr></thead><tbody>
 {rows}
 </tbody></table>"""
 

@@ -34,6 +34,7 @@ and |a| - |b| is neither.</p><p>%s</p></main></body></html>"""
 MATHJAX = f"""<script>window.MathJax = {pages.MATHJAX_CONFIG};</script>
 <script src="assets/tex-svg.js" defer></script>"""
 DARK = "<style>@media (prefers-color-scheme: dark) { .x { color: #444 } }</style>"
+SHRINKS = MATHJAX + "<style>svg { max-width: 100%; height: auto; } mjx-assistive-mml { max-width: 0; }</style>"
 WIDE = "<div style='width: 600px'>wide</div>"
 
 
@@ -59,8 +60,9 @@ def look(chromium, tmp_path):
 
 def test_a_good_page_passes(look, tmp_path):
     pages.copy_assets(tmp_path)
-    seen = look(r"$a^2$ and \(b\) and <pre tabindex='0'>" + 999 * "x" + "</pre>" + DARK, MATHJAX)
-    assert seen.faults == [] and seen.formulas == 2 and len(seen.links) == 3
+    some = "$" + 20 * "a + " + "a$"  # shrinks by a third, and can be read
+    seen = look(rf"$a^2$ and \(b\) and {some} and <pre tabindex='0'>" + 999 * "x" + "</pre>" + DARK, SHRINKS)
+    assert seen.faults == [] and seen.formulas == 3 and len(seen.links) == 3
 
 
 FAULTS = {
@@ -79,6 +81,7 @@ FAULTS = {
     "a block": ("$$\na^2\n$$", "", "math", "$$"),
     "a wrapped formula": ("<span class='math'>a^2</span>", "", "math", "a^2"),
     "a wrong formula": (r"$\frac{a}$", MATHJAX, "math", "error in"),
+    "a formula too small": ("$" + 40 * "a + " + "a$", SHRINKS, "math", "at 390 px too small: a+a"),
     "a table in pipes": ("| a | b |\n| --- | :--- |\n| 1 | 2 |", "", "table", "| a | b |"),
     "a table in pipes and dashes": ("| a | b |<br>| — | — |<br>| 1 | 2 |", "", "table", "| — | — |"),
     "a wide table": (WIDE, "", "scroll", "at 390 px"),
@@ -92,7 +95,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_caught(look, tmp_path, name):
     body, head, kind, words = FAULTS[name]
-    if head == MATHJAX:
+    if MATHJAX in head:
         pages.copy_assets(tmp_path)
     faults = look(body, head).faults
     assert {k for k, _ in faults} == {kind}
