@@ -124,6 +124,44 @@ def _step_seconds(P, A, tokens, flops_per_second, mfu, frozen, *, dear=6, cheap=
     return tokens * ((cheap if frozen else dear) * P + adapter * A) / (flops_per_second * mfu**power)
 
 
+def _level_for(latencies, B, *, rising=True):
+    """The right level; `rising` puts a mistake in."""
+    return np.append(0.0, np.sort(latencies))[len(latencies) - B] if rising else np.sort(latencies)[B - 1]
+
+
+def _kept(V, lam, B, left, T, *, spectrum=np.linalg.eigvalsh, cap=True):
+    """The right reserve; each argument puts one mistake in."""
+    information = spectrum(V) - lam
+    wanted = B * (information <= 0.1 * information.mean() + 1e-9 * lam).mean() * left / T
+    return min(wanted, left - 1) if cap else wanted
+
+
+def _labels_to_shrink(phi, lam, share, *, spectrum=np.linalg.eigvalsh):
+    """The right number of labels; `spectrum` puts a mistake in."""
+    growth = spectrum(phi.T @ phi) / lam
+    return next(n for n in range(10**6) if np.prod(1 + n * growth) ** -0.5 <= share)
+
+
+def _first_promise(latency, level, *, first=True):
+    """The right round; `first` puts a mistake in."""
+    broken = np.cumsum(latency) > level * np.arange(1, len(latency) + 1)
+    if broken.all():
+        return 0
+    return int(broken.argmin()) + 1 if first else int(broken.sum()) + 1
+
+
+def _calibration_error(probabilities, labels, *, bins=10):
+    """The right error; `bins` puts a mistake in."""
+    top, right = probabilities.max(1), probabilities.argmax(1) == labels
+    inside = np.minimum((top * bins).astype(int), bins - 1) == np.arange(bins)[:, None]
+    return sum(abs(top[b].sum() - right[b].sum()) for b in inside) / len(labels)
+
+
+def _log_process(x, F, eta, sigma, *, square=lambda reach: (reach**2).sum(axis=1)):
+    """The right log of the process; `square` puts a mistake in."""
+    return np.cumsum(((F @ x) * eta).sum(axis=1) / sigma - square(F @ x) / 2)
+
+
 def wrongly(right, **mistake):
     return lambda *args: right(*args, **mistake)
 
@@ -146,6 +184,25 @@ MISTAKES: dict[str, dict[str, Callable]] = {"rises": {
     "nothing between the points": wrongly(_labels_needed, between=False),
     "the last time above": wrongly(_labels_needed, take=-1),
     "the budget when it is not reached": wrongly(_labels_needed, never=0),
+    "never, when it falls back": lambda n, a, target: _labels_needed(n, a, target) if a[-1] >= target else np.inf,
+}, "level_for": {
+    "sorted the wrong way": wrongly(_level_for, rising=False),
+}, "chance_in_round": {
+    "the first example's": lambda t, T, B: 0.3,
+}, "kept": {
+    "the diagonal": wrongly(_kept, spectrum=np.diag),
+    "more than can be spent": wrongly(_kept, cap=False),
+}, "labels_to_shrink": {
+    "the diagonal": wrongly(_labels_to_shrink, spectrum=np.diag),
+}, "first_promise": {
+    "how many are broken": wrongly(_first_promise, first=False),
+}, "calibration_error": {
+    "five bins": wrongly(_calibration_error, bins=5),
+    "one bin": wrongly(_calibration_error, bins=1),
+}, "log_process": {
+    "the square of the sum": wrongly(_log_process, square=lambda reach: reach.sum(axis=1) ** 2),
+}, "t1_by_hand": {
+    "as if L and lam were 1": lambda T, alpha, d, K, L, lam: alpha * (3.641 * d * np.log(1 + T * K / d) * T) ** 0.5,
 }, "holm_by_hand": {
     "Bonferroni": wrongly(_holm_by_hand, times=lambda n, k: n),
     "one less": wrongly(_holm_by_hand, times=lambda n, k: n - k - 1),
@@ -338,11 +395,23 @@ def test_mistakes_belong_to_exercises_and_differ_from_the_right_answer():
     assert set(MISTAKES) <= there
     K = np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.2], [0.1, 0.2, 1.0]])
     p, few, far = np.array([1.0, 2.0, 4.0]), np.array([0.2, 0.6, 0.3, 0.9]), np.array([0.01, 0.9, 0.04, 0.6])
+
+    def t1(T, alpha, d, K, L, lam):
+        return alpha * np.sqrt(4 * L**2 / lam / np.log1p(2 * L**2 / lam) * d * np.log1p(T * K * L**2 / (d * lam)) * T)
+
     cases = {
         "challenger_gradient": (_challenger_gradient, (np.array([0.5, 3.0, -1.0, 2.0]), 0, 0.7),
                                 (np.array([3.0, 0.5, 2.0]), 0, 0.7)),
         "rises": (_rises, (K, p, [0, 1])), "mass_gains": (_mass_gains, (K, p, 0.2, [0])),
-        "labels_needed": (_labels_needed, (np.array([2, 4, 8, 16]), few, 0.5), (np.array([2, 4, 8, 16]), few, 0.95)),
+        "labels_needed": (_labels_needed, (np.array([2, 4, 8, 16]), few, 0.5), (np.array([2, 4, 8, 16]), few, 0.95),
+                          (np.array([2, 4, 8]), few[:3], 0.5)),
+        "level_for": (_level_for, (few, 1)), "chance_in_round": (lambda t, T, B: B / T, (4, 40, 1)),
+        "kept": (_kept, (np.array([[5.0, 4.0], [4.0, 5.0]]), 1.0, 20, 50, 100), (np.eye(3), 1.0, 90, 4, 100)),
+        "labels_to_shrink": (_labels_to_shrink, (np.array([[1.0, 0.0], [0.6, 0.8]]), 1.0, 0.27)),
+        "first_promise": (_first_promise, (np.array([1.0, 3.0, 0.0]), 1.0)),
+        "calibration_error": (_calibration_error, (np.array([[0.72, 0.28], [0.65, 0.35]]), np.array([1, 0]))),
+        "log_process": (_log_process, (np.array([2.0, 1.0]), np.diag([1.0, 3.0])[None], np.array([[0.5, 1.0]]), 1.0)),
+        "t1_by_hand": (t1, (1, 3.0, 1, 2, 2.0, 1.0)),
         "holm_by_hand": (_holm_by_hand, (far,)), "adapter_bytes": (_adapter_bytes, ([(2, 3), (4, 4)], 8, 10)),
         "step_seconds": (_step_seconds, (5.0, 2.0, 10, 3.0, 0.5, True), (5.0, 0.0, 10, 3.0, 0.5, False))}
     assert set(cases) == set(MISTAKES)

@@ -72,7 +72,7 @@ def draw_followers(scenes: dict[str, dict]):
         ax.set_ylabel("second coordinate")
     for ax in axes[-1]:
         ax.set_xlabel("first coordinate")
-    fig.suptitle("One commitment, one pool: what each follower serves, and whom it names",
+    fig.suptitle("Whoever chooses more finds more latency: what each follower serves, and whom it names",
                  x=0.01, ha="left", fontsize=11.5)
     shown = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=3, fontsize=9)

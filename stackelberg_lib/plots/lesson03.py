@@ -9,6 +9,7 @@ from stackelberg_lib.plots.intervals import mean_interval
 
 SHARP = dict(color="#000000", linestyle="-", linewidth=1.0)  # the second bound, beside the style's dotted one
 BEST = "best possible, nature draws (exact)"
+SERVED = dict(linestyle="--", marker="^")  # all labels as well, under the context-selecting follower
 KNOWS = dict(color="#8c1d40", linestyle="-.", marker="D")
 
 
@@ -42,7 +43,7 @@ def draw_dimensions(d: np.ndarray, series: dict[str, dict], title: str, caption:
     ax.plot(d, series["bound"], **style.arm("bound", label="bound, T1"))
     ax.plot(d, series["sharp"], label="bound, T1 in the mean", **SHARP)
     ax.plot(d, series["none"], **style.arm("none", label="never learns"))
-    looks = {"knows": KNOWS, "adp": style.arm("llf", marker="^"), "obl": style.arm("all", marker="o")}
+    looks = {"knows": KNOWS, "adp": style.arm("all", **SERVED), "obl": style.arm("all", marker="o")}
     for name, look in looks.items():
         label, mean, low, high = series[name]
         ax.fill_between(d, low, high, color=look["color"], alpha=0.15, linewidth=0)
@@ -61,10 +62,11 @@ def draw_easy(curves: dict[str, np.ndarray], limit: float, bound: np.ndarray, ti
     fig, ax = plt.subplots(figsize=(8.6, 4.4))
     rounds = 1 + np.arange(len(bound))
     ax.plot(rounds, bound, label="bound, logarithmic in T", **SHARP)
-    labels = {"none": ("none", "never learns"), "adp": ("llf", "all labels, context-selecting"),
-              "obl": ("all", "all labels, nature draws")}
-    for name, (arm, label) in labels.items():
-        style.band(ax, rounds, *mean_interval(curves[name]), arm, marker=None, label=label)
+    looks = {"none": ("none", dict(label="never learns")),
+             "adp": ("all", {**SERVED, "label": "all labels, context-selecting"}),
+             "obl": ("all", dict(label="all labels, nature draws"))}
+    for name, (arm, look) in looks.items():
+        style.band(ax, rounds, *mean_interval(curves[name]), arm, **{**look, "marker": None})
     ax.plot(rounds, curves["exact"], **style.arm("oracle", color="#d1670a", label=BEST))
     ax.axhline(limit, color="#d1670a", linewidth=0.8, label="its limit")
     ax.set(xscale="log", yscale="log", xlabel="round (log scale)", ylabel="cumulative regret (reward units, log scale)")

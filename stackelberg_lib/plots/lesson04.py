@@ -27,11 +27,12 @@ def draw_levels(sweeps: dict[str, dict], title: str, caption: str):
         _curve(ax, labels, [run.cumulative[:, -1] for run in llf], "llf")
         for k in range(2, len(shown) - 1, 3):
             ax.annotate(f"level {sweep['tau'][shown[k]]:.2g}", (labels[k], llf[k].cumulative[:, -1].mean()),
-                        xytext=(-6, -12), textcoords="offset points", ha="right", fontsize=8)
+                        xytext=(-6, -12), textcoords="offset points", ha="right", fontsize=8,
+                        bbox=dict(facecolor="white", edgecolor="none", alpha=0.8, pad=0.5))
         _curve(ax, labels, [run.certificate[:, -1] for run in llf], "certificate", label="certificate, LLF")
         for name in ("none", "all"):
             ax.axhline(sweep[name].cumulative[:, -1].mean(), **style.arm(name))
-        ax.set(xscale="log", yscale="log", title=stream, xlabel="labels bought (mean, log scale)")
+        ax.set(xscale="log", yscale="log", title=stream, xlabel="labels bought (mean, log scale)", xmargin=0.12)
     axes[0].set_ylabel("final regret (reward units, log scale)")
     return _finish(fig, axes[0], title, caption)
 

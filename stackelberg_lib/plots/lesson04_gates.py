@@ -47,7 +47,7 @@ def draw_reserve(curves: dict[str, dict[float, dict]], title: str, caption: str)
     """
     import matplotlib.pyplot as plt
 
-    looks = [("#0b3c8c", "-", "o"), ("#d1670a", "-.", "^"), ("#1b7f3b", "--", "s"), ("#7a5195", ":", "v"),
+    looks = [("#0b3c8c", "-", "o"), ("#d1670a", "-.", "^"), ("#3a7d7c", "--", "s"), ("#7a5195", ":", "v"),
              ("#5a5a5a", (0, (5, 1)), "D"), ("#8c1d40", (0, (3, 1, 1, 1)), "P")]
     fig, ax = plt.subplots(figsize=(9.6, 4.6))
     for (stream, curve), (color, line, marker) in zip(curves.items(), looks, strict=False):
@@ -56,8 +56,8 @@ def draw_reserve(curves: dict[str, dict[float, dict]], title: str, caption: str)
         ax.plot(shares, [curve[s]["vs_oracle"] for s in shares], color=color, linestyle=line, marker=marker,
                 label=stream)
     ax.axhline(1, **style.arm("oracle", label="best fixed level (oracle)"))
-    ax.set(yscale="log", ylabel="final regret / regret of the best fixed level", xticks=[0, 0.25, 0.5, 0.75, 1],
-           xlabel="share of a direction's part of the budget that is kept for it")
+    ax.set(yscale="log", ylabel="final regret / regret of the\nbest fixed level (log scale)",
+           xticks=[0, 0.25, 0.5, 0.75, 1], xlabel="share of a direction's part of the budget that is kept for it")
     ax.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     ax.minorticks_off()
     fig.suptitle(title, x=0.01, ha="left", fontsize=11.5)

@@ -11,7 +11,7 @@ from stackelberg_lib.plots.intervals import mean_interval
 FOLLOWERS = {
     "random challenger": dict(color="#e0b84c", linestyle="-", marker="s"),
     "best response": dict(color="#4f9e98", linestyle="--", marker="D"),
-    "replaying": dict(color="#a83d68", linestyle="-.", marker="^"),
+    "replaying": dict(color="#5f6b1c", linestyle="-.", marker="^"),
     "context-selecting": dict(color="#222222", linestyle=":", marker="o"),
     "knows the truth, impatient": dict(color="#e39b6b", linestyle=(0, (3, 1, 1, 1)), marker="P"),
     "knows the truth, patient": dict(color="#b03000", linestyle="-", marker="X"),

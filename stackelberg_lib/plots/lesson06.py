@@ -62,7 +62,7 @@ def draw_spectrum(values: np.ndarray, lam: float, n: list[int], log_det: np.ndar
     left.axhline(values.sum() / len(values), color="black", linestyle=(0, (1, 1)), label="if all were equal")
     left.axhline(lam, color="#d1670a", linestyle="--", label=r"ridge $\lambda$")
     left.set(xscale="log", yscale="log", xlabel="direction (log scale)", ylabel="eigenvalue (log scale)")
-    left.legend(fontsize=9, loc="lower left")
+    left.legend(fontsize=9, loc="lower left", frameon=True, edgecolor="none")
     right.plot(n, worst, color="black", linestyle=(0, (1, 1)), label=r"worst case $m \Lambda_n$")
     with_interval(right, n, log_det, {**LOOKS[0], "label": r"$\log\,\det(G/\lambda)$"})
     right.set(xscale="log", xlabel="labels n (log scale)", ylabel="information in nats", ylim=(0, None))
@@ -128,7 +128,7 @@ def draw_layers(accuracy: dict[str, dict[str, np.ndarray]], level: dict[str, flo
         ax.set_xticks(np.arange(values.shape[1]))
     for look, (name, value) in zip(LEVELS, level.items(), strict=False):
         axes[-1].axhline(value, label=name, linewidth=1.5, **look)  # far below the other panels' scale
-    axes[0].set_ylabel("accuracy on fresh texts")
+    axes[0].set_ylabel("accuracy on held-out texts of the pool")
     axes[-1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return style.titled(fig, title, caption)
 

@@ -119,8 +119,8 @@ def draw_spectra(spectra: dict[str, np.ndarray], title: str, caption: str):
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots()
-    looks = ({"color": "#1b7f3b", "linestyle": "-"}, {"color": "#0b3c8c", "linestyle": "--"},
-             {"color": "#d1670a", "linestyle": ":"})
+    looks = ({"color": "#1b7f3b", "linestyle": "-"}, {"color": "#d1670a", "linestyle": ":"},
+             {"color": "#0b3c8c", "linestyle": "--"})
     for look, (name, values) in zip(looks, spectra.items(), strict=True):
         shares = (values / values[:, :1]).mean(0)
         ax.plot(np.arange(1, shares.size + 1), np.maximum(shares, 1e-9), label=name, **look)

@@ -203,10 +203,9 @@ def pool_map(axes, features: np.ndarray, picks: dict[str, np.ndarray], titles: d
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     points = centred @ directions[:2].T
     for ax, (name, rows) in zip(axes, picks.items(), strict=True):
-        ax.scatter(*points.T, s=4, color="#c9c9c9", linewidth=0, label="pool")
+        ax.scatter(*points.T, s=4, color="#c9c9c9", linewidth=0)
         ax.scatter(*points[rows].T, s=22, color=style.ARMS[name]["color"], marker=style.ARMS[name]["marker"],
-                   edgecolor="white", linewidth=0.4, label="bought")
+                   edgecolor="white", linewidth=0.4)
         ax.set(xlabel="first principal component", title=titles[name], xticks=[], yticks=[])
-        ax.legend(loc="upper right", fontsize=8, markerscale=1.2)
     axes[0].set_ylabel("second principal component")
     return points

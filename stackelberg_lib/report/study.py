@@ -215,8 +215,8 @@ def draw(data: str, model: str) -> Path:
 
     lines = read(data, model)
     found = curves(lines)
-    first = style.ARMS[max(found, key=lambda arm: found[arm][1].mean())]["label"]
-    title = (f"{data}, {model} with LoRA: {first} has the highest mean curve\n"
+    first = style.ARMS[max(found, key=lambda arm: pool_summary.area(*found[arm]).mean())]["label"]
+    title = (f"{data}, {model} with LoRA: {first} has the largest area\n"
              f"(mean and 95 % interval, {len(found['random'][1])} seeds)")
     style.use()
     fig, ax = plt.subplots()
