@@ -125,8 +125,8 @@ def draw_arms(found: dict[str, dict[str, tuple]], columns: int, title: str, capt
     import matplotlib.pyplot as plt
 
     lines = -(-len(found) // columns)
-    fig, axes = plt.subplots(lines, columns, figsize=(max(5.5, 2.5 * columns), 2.5 * lines + 0.6), sharey=True,
-                             squeeze=False)
+    fig, axes = plt.subplots(lines, columns, figsize=(max(5.5, 2.5 * columns), 2.3 * lines + 0.8), sharex="col",
+                             sharey=True, squeeze=False)
     rules = list(dict.fromkeys(rule for by_rule in found.values() for rule in by_rule))
     for ax, (name, by_rule) in zip(axes.flat, found.items(), strict=False):
         for rule, (mean, low, high) in by_rule.items():
@@ -135,11 +135,13 @@ def draw_arms(found: dict[str, dict[str, tuple]], columns: int, title: str, capt
                         marker=look["marker"])
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_title(name, fontsize=9.5)
-        ax.tick_params(axis="x", labelsize=8)
+        ax.tick_params(labelsize=8.5)
+        ax.locator_params(axis="x", nbins=5)
+    for ax in axes[-1]:
         ax.set_xlabel("area minus random's", fontsize=8.5)
     for ax in axes.flat[len(found):]:
         ax.set_axis_off()
-    axes[0][0].set_yticks(range(len(rules)), [style.ARMS[rule]["label"] for rule in rules], fontsize=8.5)
+    axes[0][0].set_yticks(range(len(rules)), [style.ARMS[rule]["label"] for rule in rules])
     axes[0][0].set_ylim(len(rules) - 0.5, -0.5)
     return style.titled(fig, title, caption)
 
