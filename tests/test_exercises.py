@@ -162,6 +162,12 @@ def _log_process(x, F, eta, sigma, *, square=lambda reach: (reach**2).sum(axis=1
     return np.cumsum(((F @ x) * eta).sum(axis=1) / sigma - square(F @ x) / 2)
 
 
+def _t1(T, alpha, d, K, L, lam):
+    """The right bound of T1."""
+    X = 2 * L**2 / lam
+    return alpha * np.sqrt(2 * X / np.log1p(X) * d * np.log1p(T * K * L**2 / (d * lam)) * T)
+
+
 def wrongly(right, **mistake):
     return lambda *args: right(*args, **mistake)
 
@@ -202,7 +208,7 @@ MISTAKES: dict[str, dict[str, Callable]] = {"rises": {
 }, "log_process": {
     "the square of the sum": wrongly(_log_process, square=lambda reach: reach.sum(axis=1) ** 2),
 }, "t1_by_hand": {
-    "as if L and lam were 1": lambda T, alpha, d, K, L, lam: alpha * (3.641 * d * np.log(1 + T * K / d) * T) ** 0.5,
+    "as if L and lam were 1": lambda T, alpha, d, K, L, lam: _t1(T, alpha, d, K, 1.0, 1.0),
 }, "holm_by_hand": {
     "Bonferroni": wrongly(_holm_by_hand, times=lambda n, k: n),
     "one less": wrongly(_holm_by_hand, times=lambda n, k: n - k - 1),
@@ -395,10 +401,6 @@ def test_mistakes_belong_to_exercises_and_differ_from_the_right_answer():
     assert set(MISTAKES) <= there
     K = np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.2], [0.1, 0.2, 1.0]])
     p, few, far = np.array([1.0, 2.0, 4.0]), np.array([0.2, 0.6, 0.3, 0.9]), np.array([0.01, 0.9, 0.04, 0.6])
-
-    def t1(T, alpha, d, K, L, lam):
-        return alpha * np.sqrt(4 * L**2 / lam / np.log1p(2 * L**2 / lam) * d * np.log1p(T * K * L**2 / (d * lam)) * T)
-
     cases = {
         "challenger_gradient": (_challenger_gradient, (np.array([0.5, 3.0, -1.0, 2.0]), 0, 0.7),
                                 (np.array([3.0, 0.5, 2.0]), 0, 0.7)),
@@ -411,7 +413,7 @@ def test_mistakes_belong_to_exercises_and_differ_from_the_right_answer():
         "first_promise": (_first_promise, (np.array([1.0, 3.0, 0.0]), 1.0)),
         "calibration_error": (_calibration_error, (np.array([[0.72, 0.28], [0.65, 0.35]]), np.array([1, 0]))),
         "log_process": (_log_process, (np.array([2.0, 1.0]), np.diag([1.0, 3.0])[None], np.array([[0.5, 1.0]]), 1.0)),
-        "t1_by_hand": (t1, (1, 3.0, 1, 2, 2.0, 1.0)),
+        "t1_by_hand": (_t1, (1, 3.0, 1, 2, 2.0, 1.0)),
         "holm_by_hand": (_holm_by_hand, (far,)), "adapter_bytes": (_adapter_bytes, ([(2, 3), (4, 4)], 8, 10)),
         "step_seconds": (_step_seconds, (5.0, 2.0, 10, 3.0, 0.5, True), (5.0, 0.0, 10, 3.0, 0.5, False))}
     assert set(cases) == set(MISTAKES)
